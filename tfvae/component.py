@@ -1,0 +1,71 @@
+"""Components: the parts a config chooses by type, such as a posterior or a schedule.
+
+A *kind* is a direct subclass of `Component` (`Posterior`, `Schedule`, ...). Every
+dataclass below a kind registers itself there under its tag, so that a config can be
+written to JSON and built again from it. Nothing else has to know that it exists.
+"""
+
+import dataclasses
+import re
+from typing import Any, ClassVar
+
+from tfvae.errors import InputError
+
+
+class Component:
+    """Base class of all components.
+
+    Attributes:
+      kind: what this family is called in messages, e.g. "posterior".
+      tag: the name of one component in JSON and in messages, e.g. "normal".
+      registry: the tags of one kind and their classes.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str] = "component"
+    tag: ClassVar[str] = ""
+    registry: ClassVar[dict[str, type]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+        if Component in cls.__bases__:
+            cls.kind, cls.tag, cls.registry = snake, "", {}
+        elif not cls.__name__.startswith("_"):
+            # `dataclass(slots=True)` makes the class a second time: the later one stays.
+            cls.tag = snake
+            cls.registry[snake] = cls
+
+    def validate(self) -> None:
+        """Checks what concerns several fields at once.
+
+        Raises:
+          FieldError: naming a field of this component.
+        """
+
+    @classmethod
+    def from_tag(cls, tag: Any, *, path: str) -> type:
+        """The class registered for `tag`; raises `InputError` that lists the known ones."""
+        if tag not in cls.registry:
+            known = ", ".join(sorted(cls.registry))
+            raise InputError(f"{path}: unknown {cls.kind} {tag!r}, expected one of: {known}")
+        return cls.registry[tag]
+
+
+class FieldError(ValueError):
+    """A bad field, named relative to its component; `config.validate` adds the full path."""
+
+    def __init__(self, field: str, received: Any, expected: str) -> None:
+        super().__init__(f"{field}: received {received!r}, expected {expected}")
+        self.field, self.received, self.expected = field, received, expected
+
+
+def bounded(default: Any, *, low: float | None = None, high: float | None = None, open_low: bool = False) -> Any:
+    """A dataclass field whose number (or each number of a tuple) lies in [low, high], or (low, high]."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "open_low": open_low})
+
+
+def choice(default: str, *others: str) -> Any:
+    """A dataclass field that takes one of the named strings."""
+    return dataclasses.field(default=default, metadata={"choices": (default, *others)})

@@ -1,0 +1,109 @@
+"""Runs several optimizer steps as one compiled program.
+
+Keras hands over an iterator of ordinary batches. Up to `steps_per_execution` of them
+are taken, padded to one static shape, stacked, and run in one `tf.while_loop`: one trace
+whatever the last batch's size, which XLA (and a full-covariance posterior under it)
+needs. With several replicas the loop stands around `strategy.run` instead, as
+collectives cannot stand inside a compiled loop on CPUs.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+
+class Execution:
+    """A Keras train or test function: takes an iterator, returns the logs of its last step.
+
+    Args:
+      step: called in replica context with (data, count): `data` are tensors
+        `[rows, ...]`, of which the first `count` rows are real.
+      logs: called after each execution; gives what Keras shows.
+      steps_per_execution: at most so many steps in one program.
+      remaining: gives how many steps this call may make: Keras lowers it at an epoch's end.
+      jit_compile: whether the program is compiled by XLA.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any, tf.Tensor], None],
+        logs: Callable[[], dict[str, Any]],
+        *,
+        steps_per_execution: int,
+        remaining: Callable[[], int],
+        jit_compile: bool,
+    ) -> None:
+        self._step, self._logs, self._remaining = step, logs, remaining
+        self._steps = steps_per_execution
+        self._rows = 0
+        self._strategy = tf.distribute.get_strategy()
+        # Not the bound method: TensorFlow counts retraces of one for all instances together.
+        self._program = tf.function(lambda *inputs: self._run(*inputs), jit_compile=jit_compile, autograph=False)
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+        batches = self._take(iterator)
+        structure = batches[0]
+        # replicas x steps x leaves
+        replicas = list(zip(*(self._per_replica(batch) for batch in batches)))
+        # Static from here on; a later, larger batch makes a second trace.
+        self._rows = max(self._rows, *(int(leaves[0].shape[0]) for steps in replicas for leaves in steps))
+        stacks = [self._stack(steps) for steps in replicas]
+        counts = [
+            tf.constant([leaves[0].shape[0] for leaves in steps] + [0] * (self._steps - len(steps)), tf.int64)
+            for steps in replicas
+        ]
+        data = tf.nest.pack_sequence_as(structure, [self._distribute(leaf) for leaf in zip(*stacks)])
+        self._program(data, self._distribute(counts), tf.constant(len(batches), tf.int32))
+        return self._logs()
+
+    def _take(self, iterator: Iterator[Any]) -> list[Any]:
+        """The next batches; at the end of the data as many as there are, and then `StopIteration`."""
+        batches: list[Any] = []
+        for _ in range(min(self._steps, self._remaining())):
+            try:
+                batches.append(next(iterator))
+            except (StopIteration, tf.errors.OutOfRangeError):
+                if not batches:
+                    raise
+                break
+        return batches
+
+    def _per_replica(self, batch: Any) -> list[list[tf.Tensor]]:
+        """The leaves of a batch on each replica of this worker."""
+        leaves = [self._strategy.experimental_local_results(leaf) for leaf in tf.nest.flatten(batch)]
+        return [[tf.convert_to_tensor(value) for value in values] for values in zip(*leaves)]
+
+    def _stack(self, steps: Any) -> list[tf.Tensor]:
+        """Leaves `[steps, rows, ...]`, padded with zeros in both."""
+        return [self._stack_leaf(values) for values in zip(*steps)]
+
+    def _stack_leaf(self, values: Any) -> tf.Tensor:
+        padded = []
+        for value in values:
+            missing = self._rows - int(value.shape[0])
+            padded.append(tf.pad(value, [[0, missing]] + [[0, 0]] * (value.shape.rank - 1)) if missing else value)
+        padded += [tf.zeros_like(padded[0])] * (self._steps - len(padded))
+        return tf.stack(padded)
+
+    def _distribute(self, values: Any) -> Any:
+        """One value for each replica as one distributed value."""
+        if self._strategy.num_replicas_in_sync == 1:
+            return values[0]
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: values[context.replica_id_in_sync_group]
+        )
+
+    def _run(self, data: Any, counts: Any, num_steps: tf.Tensor) -> None:
+        @tf.autograph.experimental.do_not_convert
+        def replica_step(index: tf.Tensor, data: Any, counts: tf.Tensor) -> None:
+            self._step(tf.nest.map_structure(lambda leaf: leaf[index], data), counts[index])
+
+        def body(index: tf.Tensor) -> tuple[tf.Tensor]:
+            self._strategy.run(replica_step, args=(index, data, counts))
+            return (index + 1,)
+
+        if self._steps == 1:
+            body(tf.constant(0))
+        else:
+            tf.while_loop(lambda index: index < num_steps, body, (tf.constant(0),), parallel_iterations=1)
