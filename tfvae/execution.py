@@ -23,6 +23,7 @@ class Execution:
       steps_per_execution: at most so many steps in one program.
       remaining: gives how many steps this call may make: Keras lowers it at an epoch's end.
       jit_compile: whether the program is compiled by XLA.
+      batch_size: rows of a full global batch, where they are known beforehand.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Execution:
         steps_per_execution: int,
         remaining: Callable[[], int],
         jit_compile: bool,
+        batch_size: int | None = None,
     ) -> None:
         self._step, self._logs, self._remaining = step, logs, remaining
         self._steps = steps_per_execution
-        self._rows = 0
         self._strategy = tf.distribute.get_strategy()
+        # Keras cuts a batch into equal parts, rounded up.
+        self._rows = -(-(batch_size or 0) // self._strategy.num_replicas_in_sync)
         # Not the bound method: TensorFlow counts retraces of one for all instances together.
         self._program = tf.function(lambda *inputs: self._run(*inputs), jit_compile=jit_compile, autograph=False)
 

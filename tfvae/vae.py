@@ -120,6 +120,7 @@ class VAE(tf_keras.Model):
         steps_per_execution: int = 1,
         jit_compile: bool | str | None = "auto",
         run_eagerly: bool | None = None,
+        batch_size: int | None = None,
     ) -> None:
         """Configures training.
 
@@ -130,6 +131,9 @@ class VAE(tf_keras.Model):
           jit_compile: XLA: True, False, or "auto": on for dense networks and on GPUs, off
             for convolutions on a CPU and for several replicas.
           run_eagerly: one step at a time, without a graph, for debugging.
+          batch_size: rows that smaller batches are padded to; None: as many as in the
+            largest batch seen. Fixes the compiled shape, and with it the last digits, of a
+            run that may be resumed at any step.
 
         Raises:
           ValueError: for `jit_compile=True` with several replicas.
@@ -139,6 +143,7 @@ class VAE(tf_keras.Model):
         if half and not isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         self._jit = self.use_jit(jit_compile)
+        self._batch_size = batch_size
         self.objective = SGVB_B() if objective is None else objective
         # Execution compiles: Keras's own loop must not do so a second time.
         super().compile(
@@ -212,6 +217,7 @@ class VAE(tf_keras.Model):
             steps_per_execution=int(self._steps_per_execution.numpy()),
             remaining=lambda: int(self._steps_per_execution.numpy()),
             jit_compile=self._jit,
+            batch_size=self._batch_size,
         )
 
     def _logs(self) -> dict[str, Any]:

@@ -1,0 +1,21 @@
+"""Handwritten digits, 8x8, from scikit-learn: the demo."""
+
+from tfvae import config, likelihoods, networks, objectives, posteriors, priors, schedules
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        name="digits",
+        data=config.DataConfig(source="digits", item_shape=(8, 8, 1), binarization="dynamic"),
+        model=config.ModelConfig(
+            latent_size=8,
+            posterior=posteriors.Normal(),
+            prior=priors.StandardNormal(),
+            likelihood=likelihoods.Bernoulli(),
+            network=networks.MLP(hidden=(256, 128), activation="relu"),
+        ),
+        objective=objectives.SGVB_B(),
+        training=config.TrainingConfig(
+            num_epochs=200, batch_size=50, learning_rate_schedule=schedules.Cosine(), pictures_every=50
+        ),
+    )

@@ -1,0 +1,19 @@
+"""MNIST with the paper's network: 784-500-20, tanh, batches of 100."""
+
+from tfvae import config, likelihoods, networks, objectives, posteriors, priors
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        name="mnist",
+        data=config.DataConfig(source="tfds:mnist", item_shape=(28, 28, 1), binarization="dynamic"),
+        model=config.ModelConfig(
+            latent_size=20,
+            posterior=posteriors.Normal(),
+            prior=priors.StandardNormal(),
+            likelihood=likelihoods.Bernoulli(),
+            network=networks.MLP(hidden=(500,)),
+        ),
+        objective=objectives.SGVB_B(),
+        training=config.TrainingConfig(num_epochs=50, batch_size=100),
+    )

@@ -1,0 +1,249 @@
+"""Streams of training and evaluation, from memory and from files alike."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfvae import data
+from tfvae.config import DataConfig
+from tfvae.data import pipeline
+from tfvae.errors import InputError
+
+SIZE, BATCH = 300, 32  # two blocks of noise in the training split, and a ragged last batch
+MODES = [{}, {"binarization": "static"}, {"binarization": "dynamic"}, {"binarization": "threshold"}]
+MODES = [*MODES, {"dequantize": True}]
+
+
+def images():
+    """`[SIZE, 4, 6, 1]`; the first nine pixels are its number in binary, the others grey."""
+    grey = np.random.default_rng(1).integers(1, 255, (SIZE, 24), dtype=np.uint8)
+    grey[:, :9] = 255 * ((np.arange(SIZE)[:, None] >> np.arange(9)) & 1)
+    return grey.reshape(SIZE, 4, 6, 1)
+
+
+def numbers(x):
+    """The numbers of images, whatever their preparation."""
+    return ((np.asarray(x).reshape(len(x), -1)[:, :9] > 0.5) << np.arange(9)).sum(axis=1)
+
+
+@pytest.fixture(scope="module", params=["memory", "stream"])
+def opened(request, tmp_path_factory):
+    """`load` of the same images from an array or from records: a function of the fields of `DataConfig`."""
+    folder = tmp_path_factory.mktemp("data")
+    if request.param == "memory":
+        np.savez(folder / "x.npz", images=images(), labels=np.arange(SIZE) % 7)
+        source = f"npz:{folder / 'x.npz'}"
+    else:
+        source = f"tfrecord:{folder / 'x.tfrecord'}"
+        with tf.io.TFRecordWriter(str(folder / "x.tfrecord")) as writer:
+            for number, image in enumerate(images()):
+                feature = {
+                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.encode_png(image).numpy()])),
+                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 7])),
+                }
+                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+    def load(**fields):
+        # Neither the buffer nor the batch size divides anything.
+        return data.load(DataConfig(source=source, shuffle_buffer=37, **fields))
+
+    load.in_memory = request.param == "memory"
+    return load
+
+
+def take(dataset, count):
+    return [x.numpy() for x in itertools.islice(dataset, count)]
+
+
+def assert_same(ours, theirs):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_facts(opened):
+    d = opened()
+    assert (d.item_shape, d.num_levels, d.label_names) == ((4, 6, 1), 256, ())
+    assert [d.split(name).num_examples for name in ("train", "validation", "test")] == [240, 30, 30]
+    assert [d.split(name).name for name in ("train", "validation", "test")] == ["train", "validation", "test"]
+    assert d.train.steps_per_epoch(32) == 8 and d.train.steps_per_epoch(240) == 1 and d.train.steps_per_epoch(239) == 2
+    assert d.train.storage.in_memory == opened.in_memory
+
+
+def test_splits_are_those_of_the_rule(opened):
+    order = np.random.default_rng(5).permutation(SIZE)
+    d = opened(split_seed=5)
+    seen = [np.concatenate(take(d.split(n).evaluation_batches(batch_size=50), 99)) for n in ("train", "validation", "test")]
+    for x, part in zip(seen, np.split(order, [240, 270]), strict=True):
+        np.testing.assert_array_equal(np.sort(numbers(x)), np.sort(part))
+        np.testing.assert_array_equal(np.sort(x, axis=0), np.sort(images()[part] / np.float32(255), axis=0))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_a_resumed_stream_equals_one_never_stopped(opened, mode):
+    split = opened(**mode).train
+    steps = split.steps_per_epoch(BATCH)
+    whole = take(split.training_batches(batch_size=BATCH, seed=3), 3 * steps)
+    assert_same(take(split.training_batches(batch_size=BATCH, seed=3), 3 * steps), whole)
+    for first in (1, 5, steps - 1, steps, 2 * steps + 3):
+        resumed = split.training_batches(batch_size=BATCH, seed=3, first_step=first)
+        assert_same(take(resumed, 3 * steps - first), whole[first:])
+
+
+def test_each_epoch_visits_each_example_once_in_its_own_order(opened):
+    split = opened(binarization="dynamic").train
+    members = np.sort(numbers(np.concatenate(take(split.evaluation_batches(batch_size=99), 9))))
+    batches = take(split.training_batches(batch_size=BATCH, seed=3), 24)
+    assert [len(x) for x in batches] == 3 * ([32] * 7 + [16])
+    orders = [numbers(np.concatenate(batches[start : start + 8])) for start in (0, 8, 16)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), members)
+    other_seed = numbers(np.concatenate(take(split.training_batches(batch_size=BATCH, seed=4), 8)))
+    for one, other in itertools.combinations([*orders, other_seed, members], 2):
+        assert (one != other).mean() > 0.9
+    # The order does not hang on the batch size.
+    by_ten = take(split.training_batches(batch_size=10, seed=3), 24)
+    np.testing.assert_array_equal(numbers(np.concatenate(by_ten)), orders[0])
+
+
+def test_the_global_seed_plays_no_part(opened):
+    split = opened(binarization="dynamic").train
+    runs = []
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        runs.append(take(split.training_batches(batch_size=BATCH, seed=3), 4))
+    assert_same(*runs)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_evaluation_does_not_hang_on_the_batch_size(opened, mode):
+    split = opened(**mode).train
+    whole = np.concatenate(take(split.evaluation_batches(batch_size=240), 1))
+    assert whole.dtype == np.float32 and whole.min() >= 0 and whole.max() <= 1
+    for size in (1, 7, pipeline.BLOCK, 239, 1000):
+        dataset = split.evaluation_batches(batch_size=size)
+        assert int(dataset.cardinality()) == -(-240 // size)
+        batches = take(dataset, 1000)
+        assert len(batches) == -(-240 // size) and len(batches[0]) == min(size, 240)
+        np.testing.assert_array_equal(np.concatenate(batches), whole)
+
+
+def test_labels_belong_to_their_images(opened):
+    for x, label in opened().test.evaluation_batches(batch_size=8, labels=True):
+        assert label.dtype == tf.int64
+        np.testing.assert_array_equal(label, numbers(x) % 7)
+
+
+def epochs_by_number(split, count):
+    """`[count, num_examples, ...]`, each epoch sorted by the number of its images."""
+    steps = split.steps_per_epoch(BATCH)
+    batches = take(split.training_batches(batch_size=BATCH, seed=3), count * steps)
+    epochs = [np.concatenate(batches[e * steps : (e + 1) * steps]) for e in range(count)]
+    return np.stack([x[np.argsort(numbers(x))] for x in epochs])
+
+
+def test_static_binarization_is_the_same_each_epoch_and_in_evaluation(opened):
+    split = opened(binarization="static").train
+    one, other = epochs_by_number(split, 2)
+    np.testing.assert_array_equal(one, other)
+    seen = np.concatenate(take(split.evaluation_batches(batch_size=100), 9))
+    np.testing.assert_array_equal(seen[np.argsort(numbers(seen))], one)
+    other_draw = epochs_by_number(opened(binarization="static", split_order="sequential", split_seed=1).train, 1)[0]
+    assert 0.2 < (other_draw[:, 2:] != one[:, 2:]).mean() < 0.8
+
+
+@pytest.mark.parametrize(("mode", "differs"), [("dynamic", (0.2, 0.5)), ("dequantize", (0.99, 1.0))])
+def test_fresh_noise_each_epoch(opened, mode, differs):
+    split = opened(**({"dequantize": True} if mode == "dequantize" else {"binarization": mode})).train
+    epochs = epochs_by_number(split, 60)
+    grey = epochs[:, :, 2:]  # without the pixels of the number
+    assert differs[0] < (grey[0] != grey[1]).mean() <= differs[1]
+    members = np.unique(numbers(epochs[0]))
+    p = images()[members][:, 2:] / 255
+    assert abs((grey.mean(axis=0) - p).mean()) < 0.005
+    assert abs(grey.mean(axis=0) - p).max() < 5 * 0.5 / np.sqrt(60)
+    assert len({x.tobytes() for x in grey}) == 60
+
+
+def test_noise_of_splits_differs(opened):
+    d = opened(dequantize=True)
+    offsets = [d.split(n).examples(30) * 256 % 1 for n in ("train", "validation", "test")]
+    for one, other in itertools.combinations(offsets, 2):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.2
+
+
+def test_examples(opened):
+    split = opened(binarization="dynamic").validation
+    whole = np.concatenate(take(split.evaluation_batches(batch_size=7), 99))
+    np.testing.assert_array_equal(split.examples(5), whole[:5])
+    np.testing.assert_array_equal(split.examples([9, 2, 2]), whole[[9, 2, 2]])
+    assert len(split.examples(1000)) == 30 and split.examples(0).shape == (0, 4, 6, 1)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_mean(opened, mode):
+    split = opened(**mode).train
+    mean = split.mean()
+    assert mean.shape == (4, 6, 1) and mean.dtype == np.float32
+    seen = np.concatenate(take(split.training_batches(batch_size=240, seed=1), 8))
+    np.testing.assert_allclose(mean, seen.mean(axis=0), atol=0.12 if "static" in mode.values() else 0.05)
+    if not mode:
+        np.testing.assert_allclose(mean, seen[:240].mean(axis=0), atol=1e-6)
+
+
+def test_check_sees_prepared_training_examples(opened):
+    seen = []
+    opened_with = opened(binarization="dynamic")
+
+    def check(values, *, field):
+        assert field == "data.source"
+        seen.append(values)
+
+    data.load(DataConfig(source=opened_with.name, binarization="dynamic", shuffle_buffer=37), check=check)
+    np.testing.assert_array_equal(
+        np.concatenate(seen), np.concatenate(take(opened_with.train.evaluation_batches(batch_size=240), 1))
+    )
+
+    def refuse(values, *, field):
+        raise InputError(f"{field}: grey")
+
+    with pytest.raises(InputError, match=r"data\.source: grey"):
+        data.load(DataConfig(source=opened_with.name), check=refuse)
+
+
+def test_batch_larger_than_the_training_data(opened):
+    split = opened().train
+    with pytest.raises(InputError, match=r"training\.batch_size: received 241, expected at most 240 \(training exam"):
+        split.training_batches(batch_size=241, seed=0)
+    with pytest.raises(InputError, match="received 0, expected at least 1"):
+        split.training_batches(batch_size=0, seed=0)
+    assert take(split.training_batches(batch_size=240, seed=0), 2)[1].shape == (240, 4, 6, 1)
+
+
+def test_options(opened):
+    split = opened().train
+    for dataset in (split.training_batches(batch_size=8, seed=0), split.evaluation_batches(batch_size=8)):
+        options = dataset.options()
+        assert options.experimental_distribute.auto_shard_policy == tf.data.experimental.AutoShardPolicy.OFF
+        assert options.deterministic is True
+        assert dataset.element_spec == tf.TensorSpec([None, 4, 6, 1], tf.float32)
+
+
+def test_far_steps_cost_nothing_in_memory(opened):
+    if not opened.in_memory:
+        pytest.skip("a stream reads the epoch up to the step")
+    split = opened().train
+    assert len(take(split.training_batches(batch_size=BATCH, seed=0, first_step=8 * 10**12 + 7), 1)[0]) == 16
+
+
+def test_arrays_are_not_written_into_the_graph(opened):
+    split = opened().train
+    graph = split.training_batches(batch_size=8, seed=0)._as_serialized_graph().numpy()
+    assert len(graph) < 60_000
+
+
+def test_unknown_split(opened):
+    with pytest.raises(InputError, match="--split: received 'dev', expected one of: train, validation, test"):
+        opened().split("dev")

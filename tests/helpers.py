@@ -1,0 +1,27 @@
+"""Small models and data that several tests share."""
+
+import numpy as np
+import tf_keras
+
+from tfvae import likelihoods, posteriors, priors
+from tfvae.build import build_vae
+from tfvae.config import ModelConfig
+from tfvae.networks import MLP
+
+
+def small_vae(item_shape=(6, 5, 1), *, latent_size=3, posterior=None, likelihood=None, network=None, **kwargs):
+    """A VAE with small networks and weights from seed 0."""
+    tf_keras.utils.set_random_seed(0)
+    config = ModelConfig(
+        latent_size=latent_size,
+        posterior=posterior or posteriors.Normal(),
+        prior=priors.StandardNormal(),
+        likelihood=likelihood or likelihoods.Bernoulli(),
+        network=network or MLP(hidden=(8,)),
+    )
+    return build_vae(config, item_shape, **kwargs)
+
+
+def binary_data(num_rows, item_shape=(6, 5, 1), *, seed=0):
+    """0/1 data, float32 `[num_rows, *item_shape]`."""
+    return (np.random.default_rng(seed).random((num_rows, *item_shape)) < 0.3).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Data: `load` finds the source that a config names and gives its three splits.
+
+A new source is a function (what follows `<scheme>:`, config) -> `Found`, and its line in `_SOURCES`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from absl import logging
+
+from tfvae.config import DataConfig
+from tfvae.data.arrays import read_digits, read_npz
+from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split
+from tfvae.data.folder import read_folder
+from tfvae.data.pipeline import Preparation
+from tfvae.data.storage import Found
+from tfvae.data.tfds_source import read_tfds
+from tfvae.data.tfrecord import read_tfrecords
+from tfvae.errors import InputError
+
+__all__ = ["DataSet", "Split", "load"]
+
+_SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
+    "digits": read_digits,
+    "tfds:<name>": read_tfds,
+    "npz:<file>": read_npz,
+    "images:<folder>": read_folder,
+    "tfrecord:<glob>": read_tfrecords,
+}
+
+# Examples of a streamed source that `check` is shown.
+_CHECKED_OF_STREAM = 1_000
+
+
+def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> DataSet:
+    """Opens the data that `config` describes; reads it into memory where it fits.
+
+    Args:
+      config: the source and its preparation.
+      check: called as `check(values, field=...)` with prepared training examples, float32
+        `[n, *item_shape]` in [0, 1], in chunks: with all of them, or the first 1,000 of a
+        stream. It raises `InputError` where the likelihood cannot take them.
+
+    Raises:
+      InputError: for a source that is unknown, missing, damaged or unfit for the config.
+    """
+    found = _read(config)
+    num_levels = found.num_levels
+    if num_levels == 256 and max(storage.largest() for storage in found.splits) <= 1:
+        # Binary sets are often stored as bytes; 1 as 1/255 would be a black picture, and never meant.
+        logging.info("data.source: %s holds only 0 and 1 and is taken as binary", config.source)
+        num_levels = 2
+    preparation = Preparation.from_config(config, num_levels)
+    train, validation, test = (
+        Split(name=name, source=config.source, storage=storage, preparation=preparation, split_seed=config.split_seed)
+        for name, storage in zip(SPLIT_NAMES, found.splits, strict=True)
+    )
+    if config.item_shape and config.item_shape != train.item_shape:
+        logging.info(
+            "data.item_shape: examples of %s are %s, not %s: the data's shape is taken",
+            config.source,
+            train.item_shape,
+            config.item_shape,
+        )
+    if check is not None:
+        for values in train.sample(_CHECKED_OF_STREAM):
+            check(values, field="data.source")
+    return DataSet(
+        name=config.source,
+        item_shape=train.item_shape,
+        num_levels=num_levels,
+        label_names=found.label_names,
+        train=train,
+        validation=validation,
+        test=test,
+    )
+
+
+def _read(config: DataConfig) -> Found:
+    scheme, _, rest = config.source.partition(":")
+    for form, read in _SOURCES.items():
+        # `digits:x` and `npz:` are as wrong as `foo:x`.
+        if form.partition(":")[0] == scheme and (":" in form) == bool(rest):
+            return read(rest, config)
+    raise InputError(f"data.source: received {config.source!r}, expected one of: {', '.join(_SOURCES)}")

@@ -1,0 +1,191 @@
+"""`DataSet`: three splits; `Split`: streams of prepared examples for training and evaluation."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfvae.data import pipeline
+from tfvae.data.pipeline import Preparation
+from tfvae.data.storage import Storage
+from tfvae.errors import InputError
+
+SPLIT_NAMES = ("train", "validation", "test")
+
+# Examples of a streamed source that stand for all of them in an average.
+_STREAMED_SAMPLE = 10_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """The examples of one split, prepared as the config says.
+
+    Attributes:
+      name: `train`, `validation` or `test`.
+      source: of the data, for messages.
+      storage: the examples, not prepared.
+      preparation: what is done with them.
+      split_seed: of noise that is drawn once.
+    """
+
+    name: str
+    source: str
+    storage: Storage
+    preparation: Preparation
+    split_seed: int
+
+    @property
+    def num_examples(self) -> int:
+        return self.storage.num_examples
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return self.storage.item_shape
+
+    @property
+    def has_labels(self) -> bool:
+        return self.storage.has_labels
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches of one epoch, with the last one, which may be smaller."""
+        return -(-self.num_examples // batch_size)
+
+    def training_batches(self, *, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
+        """Batches without end, each epoch all examples once in an order of its own.
+
+        Which examples a batch holds, and its noise, is a function of (seed, batch_size,
+        number of the step): a stream from `first_step` is that from 0 without its first
+        `first_step` batches, bit for bit. In memory it starts there at once; a streamed
+        source reads the epoch's earlier elements, undecoded.
+
+        Args:
+          batch_size: examples of a batch; the last one of an epoch may hold fewer.
+          seed: of the order and the noise, at least 0.
+          first_step: optimizer step of the first batch.
+
+        Returns:
+          a dataset of float32 `[b, *item_shape]` in [0, 1].
+
+        Raises:
+          InputError: for a batch larger than the split.
+        """
+        if not 1 <= batch_size <= self.num_examples:
+            expected = "at least 1" if batch_size < 1 else f"at most {self.num_examples}"
+            kind = {"train": "training"}.get(self.name, self.name)
+            raise InputError(
+                f"training.batch_size: received {batch_size}, expected {expected} ({kind} examples of {self.source})"
+            )
+        storage, prepare = self._training_storage
+        noise = self._key(seed, pipeline.TRAINING)
+        batches = storage.epochs(batch_size=batch_size, key=self._key(seed, pipeline.ORDER), first_step=first_step)
+        return pipeline.finish(
+            batches.map(
+                lambda epoch, i, values: prepare(values, key=noise, at=(epoch, i)),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        )
+
+    def evaluation_batches(self, *, batch_size: int, labels: bool = False) -> tf.data.Dataset:
+        """One pass in a fixed order; noise belongs to an example, whatever the batch size.
+
+        Args:
+          batch_size: examples of a batch; the last one may hold fewer.
+          labels: whether to give (x, label) instead of x.
+
+        Returns:
+          a dataset of known cardinality of x: float32 `[b, *item_shape]` in [0, 1], with
+          labels int64 `[b]` if asked for.
+
+        Raises:
+          InputError: where labels are asked for and the source has none.
+        """
+        if labels and not self.has_labels:
+            raise InputError(f"data.source: received {self.source!r}, which has no labels, expected a labelled source")
+        batches = self._prepared_blocks().rebatch(batch_size)
+        if not labels:
+            batches = batches.map(lambda x, _: x)
+        count = self.steps_per_epoch(batch_size)
+        return pipeline.finish(batches.apply(tf.data.experimental.assert_cardinality(count)))
+
+    def examples(self, which: int | Sequence[int]) -> np.ndarray:
+        """Prepared examples as an evaluation sees them: the first `which`, or those at these places.
+
+        Returns:
+          float32 `[n, *item_shape]` in [0, 1]; n is less than asked for where the split is smaller.
+        """
+        places = np.arange(min(which, self.num_examples)) if isinstance(which, int) else np.asarray(which, np.int64)
+        if not places.size:
+            return np.zeros((0, *self.item_shape), np.float32)
+        first = next(iter(self.evaluation_batches(batch_size=int(places.max()) + 1)))
+        return first.numpy()[places]
+
+    def mean(self) -> np.ndarray:
+        """The mean over examples and noise, float32 `[*item_shape]` in [0, 1]; of a stream, over its first 10,000."""
+        total, count = np.zeros(self.item_shape), 0
+        for values, _ in self._sample(self.storage.blocks(), _STREAMED_SAMPLE):
+            total += self.preparation.mean(values).numpy().sum(axis=0, dtype=np.float64)
+            count += len(values)
+        return (total / count).astype(np.float32)
+
+    def sample(self, num_streamed: int) -> Iterator[np.ndarray]:
+        """Chunks `[n, *item_shape]` of the prepared examples: all, or of a stream about its first `num_streamed`."""
+        for x, _ in self._sample(self._prepared_blocks(), num_streamed):
+            yield x.numpy()
+
+    def _sample(self, blocks: tf.data.Dataset, num_streamed: int) -> tf.data.Dataset:
+        return blocks if self.storage.in_memory else blocks.take(-(-num_streamed // pipeline.BLOCK))
+
+    def _prepared_blocks(self) -> tf.data.Dataset:
+        """The storage's blocks with noise that is drawn once for each example."""
+        key = self._key(self.split_seed, pipeline.FIXED)
+        return (
+            self.storage.blocks()
+            .enumerate()
+            .map(
+                lambda number, block: (self.preparation(block[0], key=key, at=(number, 0)), block[1]),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        )
+
+    @functools.cached_property
+    def _training_storage(self) -> tuple[Storage, Preparation]:
+        """Static binarization trains on what an evaluation sees: it is drawn into the storage, once."""
+        if self.preparation.binarization != "static":
+            return self.storage, self.preparation
+        drawn = self._prepared_blocks().map(lambda x, label: (tf.cast(x, tf.uint8), label))
+        return self.storage.replaced(drawn), Preparation(num_levels=2)
+
+    def _key(self, seed: int, use: int) -> int:
+        return pipeline.noise_key(seed, use, SPLIT_NAMES.index(self.name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """A source with its three splits.
+
+    Attributes:
+      name: the source as the config names it.
+      item_shape: of one example.
+      num_levels: grey levels of the stored values (256 for bytes, 17 for the digits);
+        None for floats.
+      label_names: names of the labels 0, 1, ...; empty where none are known.
+    """
+
+    name: str
+    item_shape: tuple[int, ...]
+    num_levels: int | None
+    label_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+    def split(self, name: Any) -> Split:
+        """The split called `name`; raises `InputError` for any other than the three."""
+        if name not in SPLIT_NAMES:
+            raise InputError(f"--split: received {name!r}, expected one of: {', '.join(SPLIT_NAMES)}")
+        return getattr(self, name)

@@ -1,0 +1,203 @@
+"""Where the examples of one split are kept: `Arrays` in memory, or `Stream` read again each epoch.
+
+Both give the same two streams of stored, not yet prepared values; what is done with
+them is written once, in `tfvae.data.dataset`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfvae.data import pipeline
+
+
+class Storage(Protocol):
+    """The examples of one split, in a fixed order.
+
+    Attributes:
+      num_examples: how many.
+      item_shape: of one example.
+      has_labels: whether labels mean anything; they are 0 otherwise.
+      in_memory: whether a pass over all of them is cheap.
+    """
+
+    num_examples: int
+    item_shape: tuple[int, ...]
+    has_labels: bool
+    in_memory: bool
+
+    def blocks(self) -> tf.data.Dataset:
+        """One pass in order: (values `[b, *item_shape]`, labels int64 `[b]`), b = `pipeline.BLOCK` but for the last."""
+        ...
+
+    def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
+        """Shuffled batches without end: (epoch, number in the epoch, values `[b, *item_shape]`).
+
+        Args:
+          batch_size: b; the last batch of an epoch may be smaller.
+          key: the order is a pure function of it and of the epoch.
+          first_step: number of the first batch, counted over all epochs.
+        """
+        ...
+
+    def largest(self) -> float:
+        """The largest value; of a stream, that of its first examples."""
+        ...
+
+    def replaced(self, blocks: tf.data.Dataset) -> "Storage":
+        """The same kind of storage that holds `blocks`, a dataset such as `self.blocks()`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """Rows of arrays in memory.
+
+    Attributes:
+      values: `[N, *item_shape]`, on the CPU; splits of one source share it.
+      labels: int64 `[N]`, or None.
+      rows: int64 `[num_examples]`: the rows of this split, in its order.
+    """
+
+    values: tf.Tensor
+    labels: tf.Tensor | None
+    rows: tf.Tensor
+    in_memory: bool = True
+
+    @classmethod
+    def build(cls, values: np.ndarray, labels: np.ndarray | None, parts: list[np.ndarray]) -> list["Arrays"]:
+        """One `Arrays` for each of `parts`, which are rows of `values`."""
+        # A tf.data pipeline runs on the CPU: copying from a GPU for each batch would be slow.
+        with tf.device("/cpu:0"):
+            held = tf.constant(values)
+            held_labels = None if labels is None else tf.constant(labels, tf.int64)
+            return [cls(values=held, labels=held_labels, rows=tf.constant(part, tf.int64)) for part in parts]
+
+    @classmethod
+    def read(cls, blocks: tf.data.Dataset, *, like: Storage) -> "Arrays":
+        """Reads a dataset such as `like.blocks()` into memory."""
+        values: np.ndarray | None = None
+        labels, end = np.empty(like.num_examples, np.int64), 0
+        for block, block_labels in blocks.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+            if values is None:
+                # Filled in place: to join the blocks at the end would take the memory twice.
+                values = np.empty((like.num_examples, *like.item_shape), block.dtype)
+            start, end = end, end + len(block)
+            values[start:end], labels[start:end] = block, block_labels
+        if end != like.num_examples:
+            raise ValueError(f"blocks: received {end} examples, expected {like.num_examples}")
+        return cls.build(values, labels if like.has_labels else None, [np.arange(end)])[0]
+
+    @property
+    def num_examples(self) -> int:
+        return int(self.rows.shape[0])
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape[1:])
+
+    @property
+    def has_labels(self) -> bool:
+        return self.labels is not None
+
+    def blocks(self) -> tf.data.Dataset:
+        def block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows = self.rows[number * pipeline.BLOCK : (number + 1) * pipeline.BLOCK]
+            labels = tf.zeros_like(rows) if self.labels is None else tf.gather(self.labels, rows)
+            return tf.gather(self.values, rows), labels
+
+        count = -(-self.num_examples // pipeline.BLOCK)
+        return tf.data.Dataset.range(count).map(block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
+        steps = -(-self.num_examples // batch_size)
+
+        def batches(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+            order = tf.gather(self.rows, pipeline.permutation(self.num_examples, key=key, epoch=epoch))
+            return tf.data.Dataset.range(first, steps).map(
+                lambda i: (epoch, i, order[i * batch_size : (i + 1) * batch_size])
+            )
+
+        # Rows are gathered a batch at a time: one copy, where examples one by one cost ten times as much.
+        return _endless(batches, steps=steps, first_step=first_step).map(
+            lambda epoch, i, rows: (epoch, i, tf.gather(self.values, rows)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def largest(self) -> float:
+        return float(tf.reduce_max(self.values))
+
+    def replaced(self, blocks: tf.data.Dataset) -> "Arrays":
+        return self.read(blocks, like=self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Examples that are read and decoded again each time.
+
+    Attributes:
+      elements: the stored elements in a fixed order: small, such as encoded images, as
+        `shuffle_buffer` of them are in memory.
+      decode: an element -> (values `[*item_shape]`, label int64).
+      shuffle_buffer: elements among which the next is drawn.
+    """
+
+    elements: tf.data.Dataset
+    decode: Callable[[Any], tuple[tf.Tensor, tf.Tensor]]
+    num_examples: int
+    item_shape: tuple[int, ...]
+    has_labels: bool
+    shuffle_buffer: int
+    in_memory: bool = False
+
+    def blocks(self) -> tf.data.Dataset:
+        return self._decoded(self.elements).batch(pipeline.BLOCK)
+
+    def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
+        def batches(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+            # `shuffle` mixes the global seed in: this one, of the function's own graph, shuts out the program's.
+            tf.random.set_seed(1)
+            order = self.elements.shuffle(self.shuffle_buffer, seed=key + epoch, reshuffle_each_iteration=False)
+            # Skipped before they are decoded: a resumed run reads what comes before, and no more.
+            examples = self._decoded(order.skip(first * batch_size))
+            return examples.batch(batch_size).enumerate(first).map(lambda i, example: (epoch, i, example[0]))
+
+        return _endless(batches, steps=-(-self.num_examples // batch_size), first_step=first_step)
+
+    def largest(self) -> float:
+        return float(max(tf.reduce_max(values) for values, _ in self.blocks().take(8)))
+
+    def replaced(self, blocks: tf.data.Dataset) -> "Stream":
+        return dataclasses.replace(self, elements=blocks.unbatch(), decode=lambda *element: element)
+
+    def _decoded(self, elements: tf.data.Dataset) -> tf.data.Dataset:
+        return elements.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _endless(
+    batches: Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset], *, steps: int, first_step: int
+) -> tf.data.Dataset:
+    """The batches of epoch after epoch, from step `first_step` of epochs of `steps`; `batches(epoch, first)` is one."""
+    first_epoch, first = divmod(first_step, steps)
+    return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(
+        lambda epoch: batches(epoch, tf.where(epoch == first_epoch, tf.constant(first, tf.int64), 0))
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a source is made of.
+
+    Attributes:
+      splits: storages of the training, validation and test examples.
+      num_levels: integers are below it; None: floats in [0, 1].
+      label_names: see `DataSet`.
+    """
+
+    splits: Sequence[Storage]
+    num_levels: int | None
+    label_names: tuple[str, ...] = ()

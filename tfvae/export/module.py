@@ -1,0 +1,159 @@
+"""The signatures of an export: functions of plain tensors, in which nothing of Keras, TFP or Python is left.
+
+`@signature` registers a function of a `Served` model and named tensors under its own
+name. To add one, write it below the others: it cleans its items with `Served.clean`
+and takes noise from `Served.keys`, so that a row's result depends on that row and its
+seed alone, whatever batch it travels in.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfvae import random
+from tfvae.export.served import Served, draw_prior
+from tfvae.export.stateless import stateful_random_ops, without_draws
+from tfvae.likelihoods import is_binary, named_parameters
+from tfvae.rows import Rows
+from tfvae.vae import VAE
+
+tfd = tfp.distributions
+
+SENTINEL = 1e30  # finite, since JSON has no infinity: the cost in nats of a row that is not valid
+SIGNATURES: dict[str, "_Signature"] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Signature:
+    """A registered function, and the names of its inputs in `_input_spec`."""
+
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: tuple[str, ...]
+
+
+def signature(*inputs: str) -> Callable[[Any], Any]:
+    """Registers a function of (served, *inputs) as the signature of its name; an input is a name in `_input_spec`."""
+
+    def register(function: Any) -> Any:
+        SIGNATURES[function.__name__] = _Signature(function, inputs)
+        return function
+
+    return register
+
+
+def _input_spec(served: Served, name: str) -> tf.TensorSpec:
+    specs = {
+        "item": tf.TensorSpec([None, *served.item_shape], tf.float32, served.item_name),
+        "z": tf.TensorSpec([None, served.vae.latent_size], tf.float32, "z"),
+        "seed": tf.TensorSpec([None], tf.int64, "seed"),
+    }
+    return specs[name]
+
+
+@signature("item")
+def serving_default(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
+    """How unlike the training data each row is: -log p(x) as `score` estimates it, in nats."""
+    scores = score(served, item, served.fixed_seed(item))
+    return {"anomaly_score": -scores["log_likelihood"], "elbo": scores["elbo"], "valid": scores["valid"]}
+
+
+@signature("item")
+def encode(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The moments of q(z|x); its Cholesky factor too where the covariance is full."""
+    posterior = served.posterior(item)
+    moments = {"mean": posterior.mean(), "stddev": posterior.stddev()}
+    if isinstance(posterior, tfd.MultivariateNormalTriL):
+        moments["scale_tril"] = posterior.scale.to_dense()
+    return moments
+
+
+@signature("z")
+def decode(served: Served, z: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The mean and the parameters of p(x|z)."""
+    likelihood = served.vae.decode(z)
+    return {"mean": likelihood.mean(), **named_parameters(likelihood)}
+
+
+@signature("item")
+def reconstruct(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The mean of p(x|z) at the mean of q(z|x)."""
+    return {"reconstruction": served.vae.decode(served.posterior(item).mean()).mean()}
+
+
+@signature("seed")
+def generate(served: Served, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The mean of p(x|z) at z ~ p(z)."""
+    z = draw_prior(served.vae.prior, served.keys(seed, random.PRIOR))
+    return {served.item_name: served.vae.decode(z).mean(), "z": z}
+
+
+@signature("item", "seed")
+def score(served: Served, item: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Estimates from the same K posterior samples, in nats; +-`SENTINEL` where a row is not valid."""
+    estimate, valid = served.estimate(item, seed)
+    rate, distortion = estimate["rate"], estimate["distortion"]
+    gains = {"log_likelihood": estimate["log_likelihood"], "elbo": -(rate + distortion)}
+    costs = {"rate": rate, "distortion": distortion}
+    return {
+        **{name: tf.where(valid, tf.cast(gain, tf.float32), -SENTINEL) for name, gain in gains.items()},
+        **{name: tf.where(valid, tf.cast(cost, tf.float32), SENTINEL) for name, cost in costs.items()},
+        "valid": valid,
+    }
+
+
+def trace(vae: VAE, item_shape: tuple[int, ...], *, num_samples: int) -> tuple[Served, dict[str, Any]]:
+    """Traces every signature.
+
+    Args:
+      vae: the model; nothing of it changes.
+      item_shape: of one item.
+      num_samples: K, see `Served`.
+
+    Returns:
+      the served model, and the concrete function of each signature; their variables are the model's own.
+
+    Raises:
+      ValueError: for an item shape that is not the encoder's, or networks that draw random numbers.
+    """
+    expected = tuple(vae.encoder.input_shape[1:])
+    if tuple(item_shape) != expected:
+        raise ValueError(f"item_shape: received {tuple(item_shape)}, expected the encoder's {expected}")
+    with without_draws(vae):
+        binary = is_binary(vae.decode(tf.zeros([1, vae.latent_size])))
+        served = Served(vae, tuple(item_shape), num_samples, binary)
+        functions = {name: _trace(served, one) for name, one in SIGNATURES.items()}
+    for name, function in functions.items():
+        drawn = stateful_random_ops(function)
+        if drawn:
+            raise ValueError(
+                f"vae: its networks draw random numbers ({', '.join(sorted(drawn))} in {name!r}), expected networks "
+                "that are deterministic outside training: rows of an export depend on their own seed only"
+            )
+    return served, functions
+
+
+def _trace(served: Served, registered: _Signature) -> Any:
+    specs = [_input_spec(served, name) for name in registered.inputs]
+
+    def run(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        # A signature alone does not keep out other shapes with as many numbers.
+        inputs = [tf.ensure_shape(value, spec.shape) for value, spec in zip(inputs, specs, strict=True)]
+        count = tf.shape(inputs[0])[0]
+        for value, spec in zip(inputs[1:], specs[1:], strict=True):
+            # One row would broadcast in silence.
+            message = f"{spec.name} has another number of rows than {specs[0].name}"
+            tf.debugging.assert_equal(tf.shape(value)[0], count, message)
+        # Some networks refuse a batch of no rows (convolutions do): it gets one, which leaves at the end.
+        missing = tf.cast(count == 0, tf.int32)
+        inputs = [tf.pad(value, [[0, missing]] + [[0, 0]] * (value.shape.rank - 1)) for value in inputs]
+        # Rows are current only so that the KL regularizer stays out of the graph.
+        rows = Rows(tf.ones([count]), tf.cast(count, tf.float32), tf.zeros([count, 2], tf.uint32), regularize=False)
+        with rows.current():
+            outputs = {name: value[:count] for name, value in registered.function(served, *inputs).items()}
+        return {name: tf.cast(v, tf.float32) if v.dtype.is_floating else v for name, v in outputs.items()}
+
+    run.__name__ = registered.function.__name__
+    return tf.function(run, input_signature=specs, autograph=False).get_concrete_function()

@@ -1,0 +1,57 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import json
+import os
+import tempfile
+from typing import Any
+
+from tfvae.errors import InputError
+
+
+def write_atomically(path: str, content: str | bytes) -> None:
+    """Writes a file beside `path` and renames it onto `path`."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str, values: Any) -> None:
+    """Writes JSON, indented, atomically."""
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_json(path: str) -> Any:
+    """Reads JSON; raises `InputError` naming the file where it is not JSON."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a readable JSON file: {error}") from error
+
+
+def make_folder(path: str, *, flag: str) -> None:
+    """Makes a folder that can be written to; raises `InputError` naming `flag` otherwise."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{flag}: received {path!r}, expected a folder that can be written to ({reason})") from error

@@ -1,0 +1,28 @@
+"""What a run says when it ends: what was reached and what to look at next."""
+
+from tfvae.training.train import Result
+
+
+def report(result: Result, workdir: str) -> str:
+    """A few lines for a person."""
+    evaluation = result.evaluation
+    error = evaluation["log_likelihood_standard_error"]
+    lines = [
+        "",
+        f"{'Trained' if result.trained else 'Was trained already'}; the checkpoint of step {result.step} reaches, on "
+        f"{evaluation['num_examples']} examples of the {evaluation['split']} split:",
+        f"  ELBO      {evaluation['elbo']:9.2f} nats  (rate {evaluation['rate']:.2f}, "
+        f"distortion {evaluation['distortion']:.2f})",
+        f"  log p(x)  {evaluation['log_likelihood']:9.2f} nats  (importance-weighted bound, "
+        f"K = {evaluation['num_samples']}{'' if error is None else f', standard error {error:.2f}'})",
+        "",
+        "Look at it:",
+        *(f"  {path}" for path in result.pictures),
+        f"  tensorboard --logdir {workdir}/logs",
+        "",
+        "Use it, where only TensorFlow is installed:",
+        "  import tensorflow as tf",
+        f"  model = tf.saved_model.load({result.export!r})",
+        "  print(model.signatures['generate'](seed=tf.constant([1, 2, 3], tf.int64)))",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,166 @@
+"""Trains, evaluates, draws and exports: one call from a config to a work directory."""
+
+import dataclasses
+import sys
+from typing import Any
+
+import tf_keras
+
+from tfvae import config as config_lib
+from tfvae import data
+from tfvae.build import build_vae
+from tfvae.config import Config
+from tfvae.data import DataSet
+from tfvae.files import make_folder, read_json
+from tfvae.training import outputs
+from tfvae.training.callbacks import Keeper, Progress, TensorBoard
+from tfvae.training.checkpoints import Checkpoints, RunState
+from tfvae.training.optimizers import make_optimizer, make_strategy, resolve_schedules
+from tfvae.training.workdir import WorkDir
+from tfvae.vae import VAE
+
+_JIT = {"auto": "auto", "on": True, "off": False}
+_MOST_STEPS_PER_EXECUTION = 100
+_NUM_PICTURED = 50
+
+
+@dataclasses.dataclass
+class Result:
+    """What a run made.
+
+    Attributes:
+      trained: whether this call made any optimizer step.
+      step: of the checkpoint that was evaluated and exported.
+      evaluation: what `evaluation.json` says.
+      pictures: paths of the PNG files.
+      export: the folder of the SavedModel.
+    """
+
+    trained: bool
+    step: int
+    evaluation: dict[str, Any]
+    pictures: list[str]
+    export: str
+
+
+def train_and_evaluate(
+    config: Config, workdir: str, *, export_dir: str, checkpoint: str = "best", verbose: bool = True
+) -> Result:
+    """Trains into `workdir`, or goes on where it was; makes what is missing of evaluation, pictures and export.
+
+    Args:
+      config: of the run; see `WorkDir.claim` for what may change between calls.
+      workdir: folder of the run.
+      export_dir: folder of the SavedModel's versions.
+      checkpoint: which one to evaluate and export, `best` or `last`.
+      verbose: shows progress.
+
+    Raises:
+      InputError: for bad input, before anything is written; or when the loss is not finite.
+    """
+    config_lib.validate(config)
+    make_folder(workdir, flag="--workdir")
+    dataset = load_data(config)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
+    steps_per_epoch = dataset.train.steps_per_epoch(config.training.batch_size)
+    # Refuses a batch larger than the data before anything is written.
+    dataset.train.training_batches(batch_size=config.training.batch_size, seed=config.training.seed)
+    place = WorkDir(workdir)
+    place.claim(config)
+    trained = _train(config, place, dataset, steps_per_epoch, verbose=verbose)
+    return _finish(config, place, dataset, export_dir=export_dir, checkpoint=checkpoint, trained=trained)
+
+
+def load_data(config: Config) -> DataSet:
+    """The data of a run, checked against the likelihood's support."""
+    return data.load(config.data, check=config.model.likelihood.check)
+
+
+def _train(config: Config, place: WorkDir, dataset: DataSet, steps_per_epoch: int, *, verbose: bool) -> bool:
+    """Makes the optimizer steps that are missing; whether there were any."""
+    training = config.training
+    total_steps = training.num_epochs * steps_per_epoch
+    tf_keras.utils.set_random_seed(training.seed)
+    strategy = make_strategy(training.strategy)
+    with strategy.scope():
+        vae = build_vae(
+            config.model,
+            dataset.item_shape,
+            data_mean=dataset.train.mean(),
+            seed=training.seed,
+            precision=training.precision,
+        )
+        jit = vae.use_jit(_JIT[training.jit_compile])
+        steps = training.steps_per_execution or (_MOST_STEPS_PER_EXECUTION if jit else 1)
+        vae.compile(
+            make_optimizer(training, total_steps),
+            objective=resolve_schedules(config.objective, total_steps),
+            jit_compile=jit,
+            steps_per_execution=min(steps, steps_per_epoch),
+            batch_size=training.batch_size,
+        )
+        vae.optimizer.build(vae.trainable_variables)
+        state = RunState()
+    checkpoints = Checkpoints(place.checkpoints, vae, state=state, keep=training.checkpoints_to_keep)
+    start = checkpoints.restore_newest() or 0
+    if state.stopped.numpy() or start >= total_steps:
+        if verbose:
+            print(f"training: finished before, at step {start}", file=sys.stderr)
+        return False
+    _fit(config, place, dataset, vae, state, checkpoints, start=start, verbose=verbose)
+    return True
+
+
+def _fit(
+    config: Config, place: WorkDir, dataset: DataSet, vae: VAE, state: RunState, checkpoints: Checkpoints, *,
+    start: int, verbose: bool,
+) -> None:  # fmt: skip
+    training = config.training
+    steps_per_epoch = dataset.train.steps_per_epoch(training.batch_size)
+    num_examples = dataset.train.num_examples
+    keeper = Keeper(checkpoints, state, patience=training.early_stopping_patience, steps_per_epoch=steps_per_epoch)
+    progress = Progress(num_examples=num_examples, num_epochs=training.num_epochs, batch_size=training.batch_size)
+    examples = dataset.validation.examples(_NUM_PICTURED)
+    board = TensorBoard(
+        place.file("logs"), config, examples=dataset.validation.examples(_NUM_PICTURED), num_examples=num_examples
+    )
+    step, total_steps = start, training.num_epochs * steps_per_epoch
+    with keeper, progress:
+        while step < total_steps and not state.stopped.numpy():
+            # A run stopped inside an epoch makes the rest of it first: Keras counts in whole epochs.
+            epoch, offset = divmod(step, steps_per_epoch)
+            vae.fit(
+                dataset.train.training_batches(
+                    batch_size=training.batch_size, seed=training.seed, first_step=step
+                ),
+                initial_epoch=epoch,
+                epochs=epoch + 1 if offset else training.num_epochs,
+                steps_per_epoch=steps_per_epoch - offset,
+                validation_data=dataset.validation.evaluation_batches(batch_size=training.batch_size),
+                # The board reads the state before the keeper may end the run.
+                callbacks=[board, *([progress] if verbose else []), keeper],
+                verbose=0,
+            )
+            step = int(vae.steps.numpy())
+
+
+def _finish(
+    config: Config, place: WorkDir, dataset: DataSet, *, export_dir: str, checkpoint: str, trained: bool
+) -> Result:
+    """Evaluates, draws and exports what is missing for the chosen checkpoint."""
+    vae, _, step = place.load_model(checkpoint=checkpoint)
+    if outputs.is_missing(place, "evaluation", step):
+        outputs.write_evaluation(
+            place, vae, config, dataset, split="test", num_samples=config.evaluation.num_samples, step=step
+        )
+    if outputs.is_missing(place, "pictures", step):
+        outputs.write_pictures(place, vae, dataset.test.examples(_NUM_PICTURED), step=step)
+    if outputs.is_missing(place, "export", step, folder=export_dir):
+        outputs.write_export(place, vae, config, export_dir, step=step)
+    return Result(
+        trained=trained,
+        step=step,
+        evaluation=read_json(place.evaluation_file),
+        pictures=outputs.files_of(place, "pictures"),
+        export=outputs.files_of(place, "export")[0],
+    )

@@ -1,0 +1,102 @@
+"""The work directory: names of what lies in it, its config, and the model it holds."""
+
+import dataclasses
+import os
+
+from absl import logging
+
+from tfvae import config as config_lib
+from tfvae import likelihoods, networks, objectives, posteriors, priors  # noqa: F401, they register components
+from tfvae.build import build_vae
+from tfvae.config import Config
+from tfvae.errors import InputError
+from tfvae.files import make_folder, read_json, write_json
+from tfvae.training.checkpoints import Checkpoints
+from tfvae.vae import VAE
+
+CHECKPOINTS = ("best", "last")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkDir:
+    """Paths under one run's folder.
+
+    Attributes:
+      path: the folder.
+    """
+
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def file(self, *names: str) -> str:
+        """A path inside the folder."""
+        return os.path.join(self.path, *names)
+
+    @property
+    def config_file(self) -> str:
+        return self.file("config.json")
+
+    @property
+    def checkpoints(self) -> str:
+        return self.file("checkpoints")
+
+    @property
+    def pictures(self) -> str:
+        return self.file("pictures")
+
+    @property
+    def evaluation_file(self) -> str:
+        return self.file("evaluation.json")
+
+    def claim(self, config: Config) -> None:
+        """Makes this the folder of `config`'s run; only `training.num_epochs` may change later, upwards.
+
+        Raises:
+          InputError: where it holds the run of another config, naming the fields that
+            differ, or cannot be written to.
+        """
+        ours = config_lib.to_dict(config)
+        if os.path.exists(self.config_file):
+            theirs = read_json(self.config_file)
+            differing = config_lib.differences(ours, theirs)
+            new, old = differing.get("training.num_epochs", (0, 0))
+            if isinstance(old, int) and new > old:
+                del differing["training.num_epochs"]
+            if differing:
+                fields = "; ".join(f"{k}: {new!r}, there {old!r}" for k, (new, old) in differing.items())
+                raise InputError(f"--workdir: {self.path} holds the run of another config, which differs in {fields}")
+        elif os.path.isdir(self.path) and Checkpoints.exist_in(self.checkpoints):
+            raise InputError(f"--workdir: {self.path} holds checkpoints but no config.json, expected a new folder")
+        make_folder(self.path, flag="--workdir")
+        write_json(self.config_file, ours)
+
+    def config(self) -> Config:
+        """The config of the run.
+
+        Raises:
+          InputError: where there is none.
+        """
+        if not os.path.isfile(self.config_file):
+            raise InputError(f"--workdir: {self.path} holds no config.json, expected the folder of a training run")
+        return config_lib.from_dict(read_json(self.config_file))
+
+    def load_model(self, *, checkpoint: str = "best") -> tuple[VAE, Config, int]:
+        """The trained model, its config, and the optimizer step of the checkpoint.
+
+        Args:
+          checkpoint: `best` by validation ELBO, or `last`.
+
+        Raises:
+          InputError: where there is no such checkpoint.
+        """
+        if checkpoint not in CHECKPOINTS:
+            raise InputError(f"--checkpoint: received {checkpoint!r}, expected one of: {', '.join(CHECKPOINTS)}")
+        config = self.config()
+        vae = build_vae(
+            config.model, config.data.item_shape, seed=config.training.seed, precision=config.training.precision
+        )
+        step = Checkpoints(self.checkpoints, vae).restore_for_use(checkpoint)
+        logging.info("restored the %s checkpoint of step %d", checkpoint, step)
+        return vae, config, step
