@@ -3,7 +3,8 @@
 import numpy as np
 import tf_keras
 
-from tfvae import likelihoods, posteriors, priors
+from tfvae import config as config_lib
+from tfvae import likelihoods, objectives, posteriors, priors
 from tfvae.build import build_vae
 from tfvae.config import ModelConfig
 from tfvae.networks import MLP
@@ -25,3 +26,21 @@ def small_vae(item_shape=(6, 5, 1), *, latent_size=3, posterior=None, likelihood
 def binary_data(num_rows, item_shape=(6, 5, 1), *, seed=0):
     """0/1 data, float32 `[num_rows, *item_shape]`."""
     return (np.random.default_rng(seed).random((num_rows, *item_shape)) < 0.3).astype(np.float32)
+
+
+def digits_config(**training):
+    """The digits with a small network and two latents, whose runs take seconds."""
+    return config_lib.Config(
+        name="small",
+        data=config_lib.DataConfig(source="digits", binarization="dynamic"),
+        model=ModelConfig(
+            latent_size=2,
+            posterior=posteriors.Normal(),
+            prior=priors.StandardNormal(),
+            likelihood=likelihoods.Bernoulli(),
+            network=MLP(hidden=(16,)),
+        ),
+        objective=objectives.SGVB_B(),
+        training=config_lib.TrainingConfig(**{"batch_size": 50, "pictures_every": 2} | training),
+        evaluation=config_lib.EvaluationConfig(num_samples=5),
+    )

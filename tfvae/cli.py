@@ -4,17 +4,22 @@ Imports no TensorFlow, so that `--help` answers at once and a misspelled flag fa
 """
 
 import contextlib
+import dataclasses
+import difflib
 import os
+import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from tfvae.component import Component
 from tfvae.errors import InputError
 
 FLAGS = flags.FLAGS
+_HELP = {"--help", "-help", "-h", "-?", "--helpfull", "--helpshort"}
 
 
 def run(main: Callable[[], Any], *, config: str | None = None) -> None:
@@ -26,17 +31,15 @@ def run(main: Callable[[], Any], *, config: str | None = None) -> None:
         `FLAGS.config`.
     """
     try:
-        if {"--help", "-help", "-h", "-?", "--helpfull", "--helpshort"} & set(sys.argv[1:]):
+        if _HELP & set(sys.argv[1:]):
             _print_help(takes_config=config is not None)
             sys.exit(0)
-        with _quiet_start():
-            if config is not None:
-                _define_config(config)
-            arguments = _parse()
+        if config is not None:
+            _define_config(config)
+        arguments = _parse()
         if arguments:
             raise InputError(f"received {' '.join(arguments)!r} beside the flags, expected flags only")
-        logging.use_absl_handler()
-        logging.set_verbosity(logging.WARNING)
+        _start_tensorflow()
         main()
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -44,6 +47,19 @@ def run(main: Callable[[], Any], *, config: str | None = None) -> None:
     except KeyboardInterrupt:
         print("\ninterrupted; the same command starts it again", file=sys.stderr)
         sys.exit(130)
+
+
+def _start_tensorflow() -> None:
+    """Imports TensorFlow and finds its devices, quietly; GPU memory grows as it is needed."""
+    with _quiet():
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.list_logical_devices()
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.WARNING)
+    tf.get_logger().setLevel("ERROR")
 
 
 def _print_help(*, takes_config: bool) -> None:
@@ -60,23 +76,16 @@ def _parse() -> list[str]:
     """Parses the command line; returns what is no flag."""
     try:
         return FLAGS(sys.argv)[1:]
-    except InputError:
-        raise
     except flags.Error as error:
         raise InputError(str(error)) from error
-    # ml_collections lets a field's own KeyError, TypeError or ValueError through.
-    except Exception as error:
-        raise InputError(f"{_guilty_flag(error)}{type(error).__name__}: {error}") from error
-
-
-def _guilty_flag(error: Exception) -> str:
-    fields = [argument for argument in sys.argv[1:] if argument.startswith("--config.")]
-    named = [argument for argument in fields if str(error).strip("'\"").split(".")[-1] in argument]
-    return ", ".join(named or fields) + ": " if fields else ""
 
 
 def _define_config(default: str) -> None:
-    """Defines `--config` from a file that exists and has `get_config`."""
+    """Defines `--config` from a file that exists and has `get_config`, with its fields as flags.
+
+    ml_collections answers a bad file or field with errors of many kinds, so files and
+    fields are looked at here first.
+    """
     from ml_collections import config_flags
 
     path = default
@@ -85,13 +94,45 @@ def _define_config(default: str) -> None:
             path = sys.argv[index + 1]
         elif argument.startswith(("--config=", "-config=")):
             path = argument.split("=", 1)[1]
+    config = _load_config(path)
+    for argument in sys.argv[1:]:
+        if argument.startswith(("--config.", "-config.")):
+            _check_field(config, argument.lstrip("-").split("=", 1)[0])
+    try:
+        config_flags.DEFINE_config_file("config", path, "Python file with get_config()", lock_config=True)
+    except Exception as error:
+        fields = [argument for argument in sys.argv[1:] if argument.startswith(("--config.", "-config."))]
+        raise InputError(f"{' '.join(fields)}: {error}") from error
+
+
+def _load_config(path: str) -> Any:
     if not os.path.isfile(path):
         raise InputError(f"--config: received {path!r}, expected a Python file with get_config()")
-    config_flags.DEFINE_config_file("config", path, "Python file with get_config()", lock_config=True)
+    with _quiet():  # config files import TensorFlow through the parts they choose
+        try:
+            return runpy.run_path(path)["get_config"]()
+        except Exception as error:
+            raise InputError(f"--config: {path}: {type(error).__name__}: {error}") from error
+
+
+def _check_field(config: Any, flag: str) -> None:
+    """Checks that `config.a.b` is a field that a flag can set."""
+    part = config
+    for name in flag.split(".")[1:]:
+        known = [field.name for field in dataclasses.fields(part)] if dataclasses.is_dataclass(part) else []
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f", did you mean {near[0]}?" if near else f", expected one of: {', '.join(known) or 'none'}"
+            raise InputError(f"--{flag}: unknown field {name!r}{hint}")
+        part = getattr(part, name)
+    if dataclasses.is_dataclass(part):
+        what = f"{part.kind} is" if isinstance(part, Component) else "group of fields is"
+        known = ", ".join(field.name for field in dataclasses.fields(part)) or "none"
+        raise InputError(f"--{flag}: a {what} chosen in the config file, expected one of its fields: {known}")
 
 
 @contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Keeps back what TensorFlow's libraries write while they load, unless loading fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
@@ -111,6 +152,3 @@ def _quiet_start() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(before, 2)
             os.close(before)
-
-
-__all__ = ["FLAGS", "app", "run"]

@@ -75,7 +75,9 @@ def test_facts(opened):
 def test_splits_are_those_of_the_rule(opened):
     order = np.random.default_rng(5).permutation(SIZE)
     d = opened(split_seed=5)
-    seen = [np.concatenate(take(d.split(n).evaluation_batches(batch_size=50), 99)) for n in ("train", "validation", "test")]
+    seen = [
+        np.concatenate(take(d.split(n).evaluation_batches(batch_size=50), 99)) for n in ("train", "validation", "test")
+    ]
     for x, part in zip(seen, np.split(order, [240, 270]), strict=True):
         np.testing.assert_array_equal(np.sort(numbers(x)), np.sort(part))
         np.testing.assert_array_equal(np.sort(x, axis=0), np.sort(images()[part] / np.float32(255), axis=0))
@@ -86,8 +88,7 @@ def test_a_resumed_stream_equals_one_never_stopped(opened, mode):
     split = opened(**mode).train
     steps = split.steps_per_epoch(BATCH)
     whole = take(split.training_batches(batch_size=BATCH, seed=3), 3 * steps)
-    assert_same(take(split.training_batches(batch_size=BATCH, seed=3), 3 * steps), whole)
-    for first in (1, 5, steps - 1, steps, 2 * steps + 3):
+    for first in (0, 5, 2 * steps + 3):
         resumed = split.training_batches(batch_size=BATCH, seed=3, first_step=first)
         assert_same(take(resumed, 3 * steps - first), whole[first:])
 
@@ -122,7 +123,7 @@ def test_evaluation_does_not_hang_on_the_batch_size(opened, mode):
     split = opened(**mode).train
     whole = np.concatenate(take(split.evaluation_batches(batch_size=240), 1))
     assert whole.dtype == np.float32 and whole.min() >= 0 and whole.max() <= 1
-    for size in (1, 7, pipeline.BLOCK, 239, 1000):
+    for size in (7, pipeline.BLOCK, 1000):
         dataset = split.evaluation_batches(batch_size=size)
         assert int(dataset.cardinality()) == -(-240 // size)
         batches = take(dataset, 1000)
@@ -167,9 +168,10 @@ def test_fresh_noise_each_epoch(opened, mode, differs):
     assert len({x.tobytes() for x in grey}) == 60
 
 
-def test_noise_of_splits_differs(opened):
+def test_noise_of_splits_and_blocks_differs(opened):
     d = opened(dequantize=True)
     offsets = [d.split(n).examples(30) * 256 % 1 for n in ("train", "validation", "test")]
+    offsets.append(d.train.examples(range(pipeline.BLOCK, pipeline.BLOCK + 30)) * 256 % 1)
     for one, other in itertools.combinations(offsets, 2):
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.2
 
@@ -238,10 +240,18 @@ def test_far_steps_cost_nothing_in_memory(opened):
     assert len(take(split.training_batches(batch_size=BATCH, seed=0, first_step=8 * 10**12 + 7), 1)[0]) == 16
 
 
-def test_arrays_are_not_written_into_the_graph(opened):
-    split = opened().train
-    graph = split.training_batches(batch_size=8, seed=0)._as_serialized_graph().numpy()
-    assert len(graph) < 60_000
+def graph_bytes(dataset):
+    """The size of the graphs of all functions of a pipeline."""
+    own = sum(f.function.graph.as_graph_def().ByteSize() for f in dataset._functions())
+    return own + sum(graph_bytes(parent) for parent in dataset._inputs())
+
+
+def test_arrays_are_not_written_into_the_graph(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.full((200, 100, 100), 99, np.uint8))
+    for mode in MODES:
+        split = data.load(DataConfig(source=f"npz:{tmp_path / 'x.npz'}", **mode)).train
+        for dataset in (split.training_batches(batch_size=8, seed=0), split.evaluation_batches(batch_size=8)):
+            assert 1_000 < graph_bytes(dataset) < 100_000
 
 
 def test_unknown_split(opened):

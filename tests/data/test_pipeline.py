@@ -38,6 +38,14 @@ def test_zero_and_one_stay(binarization, num_levels):
     np.testing.assert_array_equal(prepared(values, num_levels=num_levels, binarization=binarization), binary)
 
 
+@pytest.mark.parametrize("noise", [0.0, np.nextafter(np.float32(1), np.float32(0))])
+@pytest.mark.parametrize("num_levels", [None, 2, 17, 256])
+def test_zero_and_one_stay_at_the_ends_of_the_noise(monkeypatch, noise, num_levels):
+    monkeypatch.setattr(pipeline, "uniform", lambda shape, **kwargs: tf.fill(shape, tf.constant(noise, tf.float32)))
+    values = np.array([0, (num_levels or 2) - 1], np.float32 if num_levels is None else np.uint8)
+    np.testing.assert_array_equal(prepared(values, num_levels=num_levels, binarization="dynamic"), [0, 1])
+
+
 @pytest.mark.parametrize("binarization", ["static", "dynamic"])
 def test_draws_one_with_the_probability_of_its_level(binarization):
     draws = prepared(np.tile(LEVELS, (20_000, 1)), num_levels=256, binarization=binarization)

@@ -6,7 +6,7 @@ import tf_keras
 
 from tests.export.conftest import NUM_SAMPLES
 from tests.helpers import binary_data, small_vae
-from tfvae import VAE, random
+from tfvae import VAE, likelihoods, random
 from tfvae.evaluation.importance import importance_estimate
 from tfvae.export import module
 from tfvae.export.served import item_name
@@ -169,6 +169,13 @@ def test_other_shapes_are_refused(exported):
 def test_inputs_have_the_same_rows(exported, rows):
     with pytest.raises(tf.errors.InvalidArgumentError):
         exported("score", exported.items(rows[0]), seed=np.zeros(rows[1]))
+
+
+def test_one_row_does_not_broadcast():
+    """With one sample nothing else refuses it."""
+    _, functions = module.trace(small_vae((6,), likelihood=likelihoods.Gaussian()), (6,), num_samples=1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="seed has another number of rows than vector"):
+        functions["score"](tf.zeros([1, 6]), tf.zeros([3], tf.int64))
 
 
 def own_networks(*extra):

@@ -6,12 +6,14 @@ A new source is a function (what follows `<scheme>:`, config) -> `Found`, and it
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 
 from tfvae.config import DataConfig
 from tfvae.data.arrays import read_digits, read_npz
 from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split
 from tfvae.data.folder import read_folder
+from tfvae.data.paths import first_line
 from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Found
 from tfvae.data.tfds_source import read_tfds
@@ -44,6 +46,17 @@ def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> Data
     Raises:
       InputError: for a source that is unknown, missing, damaged or unfit for the config.
     """
+    try:
+        return _open(config, check)
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        # An example beyond those that the source has tried, met when a sample of a stream was read.
+        raise InputError(
+            f"data.source: received {config.source!r} with an example that cannot be read ({first_line(error)}), "
+            "expected images of one kind and size"
+        ) from error
+
+
+def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
     found = _read(config)
     num_levels = found.num_levels
     if num_levels == 256 and max(storage.largest() for storage in found.splits) <= 1:

@@ -45,11 +45,12 @@ def read_npz(path: str, config: DataConfig) -> Found:
 
 def _load(file: str) -> dict[str, np.ndarray]:
     try:
-        # Objects are pickles, and a pickle runs whatever code its author put into it.
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise _error(file, "a single array", "an .npz file with the key 'images'")
-        with archive:
+        # NumPy leaves a damaged file open: this closes it.
+        with open(file, "rb") as stream:
+            # Objects are pickles, and a pickle runs whatever code its author put into it.
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise _error(file, "a single array", "an .npz file with the key 'images'")
             if "images" not in archive.files:
                 raise _error(file, f"the keys {archive.files}", "the key 'images'")
             return {key: archive[key] for key in ("images", "labels") if key in archive.files}

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 
 from tfvae.errors import InputError
 
@@ -35,4 +36,6 @@ def find(path: str, *, source: str, expected: str) -> list[str]:
 
 def first_line(error: Exception) -> str:
     """What an exception of a library says, short enough for a message of one line."""
-    return str(getattr(error, "message", error)).strip().partition("\n")[0] or type(error).__name__
+    line = str(getattr(error, "message", error)).strip().partition("\n")[0]
+    # TensorFlow names the operation before and after the message.
+    return re.sub(r"^\{\{.*?\}\}\s*|\s*\[Op:.*$", "", line) or type(error).__name__

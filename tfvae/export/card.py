@@ -205,7 +205,7 @@ def _calls(content: dict[str, Any]) -> list[str]:
         "On the command line:",
         "```sh\n"
         f"saved_model_cli run --dir {folder} --tag_set serve --signature_def generate "
-        "--input_exprs 'seed=np.array([1, 2], np.int64)'\n"
+        "--input_exprs 'seed=[1, 2]'\n"
         "```",
         "Over REST, served by TensorFlow Serving:",
         "```sh\n"

@@ -92,7 +92,8 @@ def generate(served: Served, seed: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @signature("item", "seed")
 def score(served: Served, item: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Estimates from the same K posterior samples, in nats; +-`SENTINEL` where a row is not valid."""
+    """An estimate of log p(x), the ELBO and its two terms, in nats, from the same posterior samples of each row."""
+    # A row that is not valid has a finite mark, on the bad side of each number.
     estimate, valid = served.estimate(item, seed)
     rate, distortion = estimate["rate"], estimate["distortion"]
     gains = {"log_likelihood": estimate["log_likelihood"], "elbo": -(rate + distortion)}

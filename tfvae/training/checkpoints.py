@@ -89,7 +89,8 @@ class Checkpoints:
                 if not whole:
                     status.expect_partial()  # the optimizer stays behind
                 return _step(path)
-            except (tf.errors.OpError, AssertionError, ValueError, RuntimeError) as error:
+            # TensorFlow says "damaged" in as many ways as there are places to notice it.
+            except (tf.errors.OpError, AssertionError, ValueError, RuntimeError, LookupError) as error:
                 reason = str(error).splitlines()[0][:200]
                 logging.warning("checkpoint %s is damaged, falling back to the one before: %s", path, reason)
         if paths:

@@ -1,0 +1,155 @@
+"""Bad input to the scripts: one clear line, exit code 1, no traceback, nothing half-written.
+
+The scripts are started two at a time, once, and each test looks at its own.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import digits_config
+from tfvae.training import train_and_evaluate
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@dataclasses.dataclass
+class Case:
+    """A command line and what its message must hold; `{path}` is a folder with the bad data."""
+
+    flags: str
+    says: tuple[str, ...]
+    script: str = "train"
+    environment: dict = dataclasses.field(default_factory=dict)
+    timeout: float = 60.0
+
+
+CASES = {
+    "no such config": Case("--config={path}/none.py", ("--config", "none.py", "expected a Python file")),
+    "config without get_config": Case("--config={path}/empty.py", ("--config", "empty.py", "get_config")),
+    "config with a syntax error": Case("--config={path}/broken.py", ("--config", "broken.py", "SyntaxError", "line 1")),
+    "misspelled field": Case("--config.model.latent_sise=3", ("config.model.latent_sise", "latent_size")),
+    "misspelled flag": Case("--workdirr=x", ("workdirr",)),
+    "wrong type": Case("--config.model.latent_size=many", ("config.model.latent_size", "many")),
+    "a component is no field": Case("--config.model.posterior=full", ("config.model.posterior",)),
+    "latent_size 0": Case("--config.model.latent_size=0", ("model.latent_size", "received 0", "at least 1")),
+    "negative rate": Case("--config.training.learning_rate=-1", ("training.learning_rate", "-1", "above 0")),
+    "unknown activation": Case("--config.model.network.activation=foo", ("model.network.activation", "'foo'")),
+    "unknown source": Case("--config.data.source=web:mnist", ("data.source", "web", "tfds")),
+    "unknown tfds set": Case("--config.data.source=tfds:mnits", ("data.source", "mnits", "mnist")),
+    "unknown split of the data": Case(
+        "--config.data.source=npz:{path}/good.npz --config.data.train_split=trian", ("data.train_split", "trian")
+    ),
+    "not prepared while offline": Case(
+        "--config.data.source=tfds:mnist --config.data.data_dir={path}/tfds", ("mnist", "data_dir"),
+    ),
+    "not prepared and not to be downloaded": Case(
+        "--config.data.source=tfds:mnist --config.data.data_dir={path}/tfds --config.data.download=false",
+        ("mnist", "data.download"),
+    ),
+    "empty folder": Case("--config.data.source=images:{path}/void", ("void", ".png")),
+    "damaged PNG": Case("--config.data.source=images:{path}/damaged", ("bad.png",)),
+    "two sizes": Case("--config.data.source=images:{path}/sizes", ("data.resize", "a.png", "b.png")),
+    "npz without images": Case("--config.data.source=npz:{path}/other.npz", ("other.npz", "images", "pixels")),
+    "npz with objects": Case("--config.data.source=npz:{path}/objects.npz", ("objects.npz", "object")),
+    "npz with NaN": Case("--config.data.source=npz:{path}/nan.npz", ("nan.npz", "NaN")),
+    "npz out of range": Case("--config.data.source=npz:{path}/range.npz", ("range.npz", "-1", "7")),
+    "no such npz": Case("--config.data.source=npz:{path}/none.npz", ("none.npz",)),
+    "grey pixels": Case("--config.data.binarization=none", ("bernoulli", "data.binarization", "'dynamic'")),
+    "batch larger than the data": Case(
+        "--config.training.batch_size=5000", ("training.batch_size", "5000", "1350")
+    ),
+    "workdir is a file": Case("--workdir={path}/empty.py", ("--workdir", "empty.py")),
+    "version exists": Case("--workdir={path}/run --export_dir={path}/export --version=1", ("--version", "1"), "export"),
+    "version 0": Case("--workdir={path}/run --export_dir={path}/export --version=0", ("version", "0"), "export"),
+    "unknown split": Case("--workdir={path}/run --split=trian", ("--split", "trian", "validation"), "evaluate"),
+    "no samples": Case("--workdir={path}/run --num_samples=0", ("num_samples", "0"), "evaluate"),
+    "no run": Case("--workdir={path}/void", ("--workdir", "config.json"), "evaluate"),
+    "no workdir": Case("", ("workdir",), "export"),
+    "unknown checkpoint": Case("--workdir={path}/run --checkpoint=third", ("--checkpoint", "third"), "export"),
+    "a word too many": Case("--workdir={path}/run please", ("please",), "export"),
+}  # fmt: skip
+
+
+def write_bad_data(path):
+    (path / "empty.py").write_text("x = 1\n")
+    (path / "broken.py").write_text("def get_config(:\n")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    np.savez(path / "good.npz", images=pixels)
+    np.savez(path / "other.npz", pixels=pixels)
+    np.savez(path / "objects.npz", images=np.array([{"a": 1}] * 20, dtype=object))
+    np.savez(path / "nan.npz", images=np.where(np.arange(20)[:, None] == 3, np.nan, 0.5).astype(np.float32))
+    np.savez(path / "range.npz", images=np.linspace(-1, 7, 40, dtype=np.float32).reshape(20, 2))
+    for folder in ("void", "damaged", "sizes", "tfds"):
+        (path / folder).mkdir()
+    for index in range(4):
+        Image.fromarray(pixels[index]).save(path / "damaged" / f"{index}.png")
+    content = (path / "damaged" / "0.png").read_bytes()
+    (path / "damaged" / "bad.png").write_bytes(content[: len(content) // 2])
+    Image.fromarray(pixels[0]).save(path / "sizes" / "a.png")
+    Image.fromarray(pixels[0, :5]).save(path / "sizes" / "b.png")
+    train_and_evaluate(digits_config(num_epochs=1), str(path / "run"), export_dir=str(path / "export"), verbose=False)
+
+
+def start(path, name):
+    case, workdir = CASES[name], path / "workdirs" / name.replace(" ", "_")
+    flags = case.flags.format(path=path).split()
+    if case.script == "train" and "--workdir" not in case.flags:
+        flags += [f"--workdir={workdir}", f"--export_dir={workdir}_export"]
+    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | case.environment
+    command = [sys.executable, str(ROOT / "tools" / f"{case.script}.py"), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=case.timeout, env=environment, cwd=path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder with bad data, and what each command said."""
+    path = tmp_path_factory.mktemp("bad")
+    write_bad_data(path)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return path, dict(zip(CASES, pool.map(lambda name: start(path, name), CASES), strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_clear_line_and_nothing_left(name, finished):
+    path, results = finished
+    result, workdir = results[name], path / "workdirs" / name.replace(" ", "_")
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 1, result.stderr
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    for word in CASES[name].says:
+        assert word in lines[0]
+    assert "Traceback" not in result.stderr and result.stdout == ""
+    # An empty folder may stay: it tells that it can be written to.
+    assert not [p for p in path.glob(f"workdirs/{workdir.name}*/**/*")], "something was left half-written"
+
+
+def test_what_was_there_is_untouched(finished):
+    path, _ = finished
+    assert os.listdir(path / "export") == ["1"] and (path / "empty.py").read_text() == "x = 1\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to(finished, tmp_path):
+    tmp_path.chmod(0o500)
+    command = [sys.executable, str(ROOT / "tools" / "train.py"), f"--workdir={tmp_path}/run"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1 and "--workdir" in result.stderr and "Permission denied" in result.stderr
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "export"])
+def test_help_answers_without_tensorflow(script):
+    program = f"import sys, runpy; sys.argv = ['{script}.py', '--help']\n" + (
+        "sys.modules['tensorflow'] = None\n"
+        f"runpy.run_path({str(ROOT / 'tools' / f'{script}.py')!r}, run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0 and "--workdir" in result.stdout and result.stderr == "", result.stderr

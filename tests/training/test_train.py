@@ -1,0 +1,197 @@
+"""Whole runs on the digits, in this process."""
+
+import glob
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.helpers import digits_config
+from tfvae.errors import InputError
+from tfvae.training import WorkDir, train_and_evaluate
+
+
+def run(path, **training):
+    config = digits_config(**training)
+    return train_and_evaluate(config, str(path / "run"), export_dir=str(path / "export"), verbose=False)
+
+
+def weights(path):
+    """Every tensor of the newest checkpoint but the metrics' sums."""
+    reader = tf.train.load_checkpoint(str(path / "run" / "checkpoints"))
+    names = [name for name in reader.get_variable_to_shape_map() if "_mean/" not in name and "OBJECT_GRAPH" not in name]
+    return {name: reader.get_tensor(name) for name in names if name != "save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished")
+    return path, run(path, num_epochs=4)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A finished run that a test may change."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    # Where outputs lie is recorded as absolute paths.
+    record = tmp_path / "run" / "outputs.json"
+    record.write_text(record.read_text().replace(str(finished[0]), str(tmp_path)))
+    return tmp_path
+
+
+def test_the_work_directory_holds_what_was_promised(finished):
+    path, result = finished
+    run_dir = path / "run"
+    assert result.trained and result.step in (27, 54, 81, 108)
+    for name in ("config.json", "evaluation.json", "pictures/reconstructions.png", "pictures/samples.png",
+                 "pictures/manifold.png"):  # fmt: skip
+        assert (run_dir / name).stat().st_size > 0, name
+    assert Image.open(run_dir / "pictures" / "manifold.png").size[0] > 300
+    newest = sorted(int(p.stem.split("-")[1]) for p in (run_dir / "checkpoints").glob("ckpt-*.index"))
+    assert newest == [54, 81, 108]
+    assert len(list((run_dir / "checkpoints" / "best").glob("ckpt-*.index"))) == 1
+    for split in ("train", "validation"):
+        assert glob.glob(str(run_dir / "logs" / split / "events*"))
+    assert sorted(os.listdir(path / "export")) == ["1"]
+    assert os.path.samefile(result.export, path / "export" / "1")
+
+
+def test_the_evaluation_says_what_its_names_say(finished):
+    evaluation = json.loads((finished[0] / "run" / "evaluation.json").read_text())
+    assert evaluation["elbo"] == -(evaluation["rate"] + evaluation["distortion"])
+    assert evaluation["elbo"] <= evaluation["log_likelihood"] < 0 < evaluation["rate"]
+    assert (evaluation["split"], evaluation["num_examples"], evaluation["units"]) == ("test", 297, "nats")
+    bits = -evaluation["log_likelihood"] / 64 / np.log(2)
+    assert evaluation["bits_per_dim"] == pytest.approx(bits)
+    assert 0 < evaluation["log_likelihood_standard_error"] < 2
+
+
+def test_tensorboard_shows_the_terms_over_optimizer_steps(finished):
+    seen = {}
+    for split in ("train", "validation"):
+        for path in (finished[0] / "run" / "logs" / split).glob("*"):
+            for record in tf.data.TFRecordDataset(str(path)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    seen.setdefault((split, value.tag), []).append(event.step)
+    for tag in ("loss", "elbo", "rate", "distortion", "kl_weight", "learning_rate", "images_per_second"):
+        assert seen["train", tag] == [27, 54, 81, 108], tag
+    for tag in ("elbo", "rate", "distortion"):
+        assert seen["validation", tag] == [27, 54, 81, 108], tag
+    assert seen["validation", "reconstructions"] and seen["validation", "samples"] and seen["train", "config"] == [0]
+
+
+def test_the_config_rebuilds_the_very_model(finished):
+    vae, config, step = WorkDir(str(finished[0] / "run")).load_model()
+    assert config.data.item_shape == (8, 8, 1) and step == finished[1].step
+    reader = tf.train.load_checkpoint(str(finished[0] / "run" / "checkpoints" / "best"))
+    stored = {tuple(s) for n, s in reader.get_variable_to_shape_map().items() if n.startswith("vae/encoder")}
+    assert {tuple(v.shape) for v in vae.encoder.trainable_variables} <= stored
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, tmp_path):
+    run(tmp_path / "same", num_epochs=4)
+    run(tmp_path / "other", num_epochs=4, seed=1)
+    assert_same(weights(tmp_path / "same"), weights(finished[0]))
+    with pytest.raises(AssertionError):
+        assert_same(weights(tmp_path / "other"), weights(finished[0]))
+
+
+def test_a_finished_run_makes_only_what_is_missing(copy):
+    before = weights(copy)
+    times = {p: p.stat().st_mtime_ns for p in copy.rglob("*") if p.is_file() and p.name not in ("config.json",)}
+    assert run(copy, num_epochs=4).trained is False
+    assert {p: p.stat().st_mtime_ns for p in times} == times and os.listdir(copy / "export") == ["1"]
+    (copy / "run" / "pictures" / "samples.png").unlink()
+    (copy / "run" / "evaluation.json").unlink()
+    shutil.rmtree(copy / "export" / "1")
+    result = run(copy, num_epochs=4)
+    assert result.trained is False and os.path.isfile(copy / "export" / "1" / "saved_model.pb")
+    assert (copy / "run" / "evaluation.json").exists() and (copy / "run" / "pictures" / "samples.png").exists()
+    assert_same(weights(copy), before)
+
+
+def test_epochs_may_be_raised_and_the_run_equals_one_never_stopped(copy, tmp_path_factory):
+    result = run(copy, num_epochs=6)
+    assert result.trained and json.loads((copy / "run" / "config.json").read_text())["training"]["num_epochs"] == 6
+    straight = tmp_path_factory.mktemp("straight")
+    run(straight, num_epochs=6)
+    assert_same(weights(copy), weights(straight))
+
+
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_steps_made_together_equal_steps_made_alone(jit, tmp_path):
+    run(tmp_path / "alone", num_epochs=2, steps_per_execution=1, jit_compile=jit)
+    run(tmp_path / "together", num_epochs=2, steps_per_execution=10, jit_compile=jit)
+    ours, theirs = weights(tmp_path / "alone"), weights(tmp_path / "together")
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], atol=1e-5, err_msg=name)
+
+
+def test_another_config_is_refused_with_its_differing_fields(copy):
+    with pytest.raises(InputError, match=r"training\.learning_rate: 0\.5, there 0\.001; training\.seed: 3, there 0"):
+        run(copy, num_epochs=4, seed=3, learning_rate=0.5)
+    with pytest.raises(InputError, match=r"training\.num_epochs: 3, there 4"):
+        run(copy, num_epochs=3)
+
+
+@pytest.mark.parametrize("what", ["data-00000-of-00001", "index"])
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(copy, what, damage, caplog):
+    before = weights(copy)
+    path = copy / "run" / "checkpoints" / f"ckpt-108.{what}"
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+    assert run(copy, num_epochs=4).trained  # the last epoch again
+    assert "ckpt-108 is damaged" in caplog.text
+    assert_same(weights(copy), before)
+
+
+def test_all_checkpoints_damaged_is_an_error_and_not_a_fresh_start(copy):
+    for path in (copy / "run" / "checkpoints").glob("ckpt-*.index"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="none of the checkpoints"):
+        run(copy, num_epochs=4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"training\.learning_rate: the .* is not finite (at step|after epoch)"):
+        run(tmp_path, num_epochs=50, learning_rate=1e25, optimizer="sgd")
+    assert not (tmp_path / "run" / "evaluation.json").exists() and not (tmp_path / "export").exists()
+    for path in (tmp_path / "run" / "checkpoints").glob("ckpt-*.index"):
+        reader = tf.train.load_checkpoint(str(path.with_suffix("")))
+        kernels = [name for name in reader.get_variable_to_shape_map() if "kernel" in name]
+        assert all(np.isfinite(reader.get_tensor(name)).all() for name in kernels)
+
+
+def test_early_stopping_keeps_the_best_and_is_remembered(tmp_path):
+    # A rate of zero never gets better than the first epoch.
+    result = run(tmp_path, num_epochs=50, learning_rate=1e-30, early_stopping_patience=2)
+    assert result.step == 27
+    steps = sorted(int(p.stem.split("-")[1]) for p in (tmp_path / "run" / "checkpoints").glob("ckpt-*.index"))
+    assert steps == [27, 54, 81]
+    again = run(tmp_path, num_epochs=50, learning_rate=1e-30, early_stopping_patience=2)
+    assert not again.trained
+
+
+def test_a_mirrored_run_gives_the_weights_of_one_device(tmp_path):
+    run(tmp_path / "one", num_epochs=1, jit_compile="off")
+    run(tmp_path / "two", num_epochs=1, jit_compile="off", strategy="mirrored")
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], atol=2e-5, err_msg=name)
