@@ -97,7 +97,7 @@ def _define_config(default: str) -> None:
     config = _load_config(path)
     for argument in sys.argv[1:]:
         if argument.startswith(("--config.", "-config.")):
-            _check_field(config, argument.lstrip("-").split("=", 1)[0])
+            _check_field(config, *argument.lstrip("-").split("=", 1))
     try:
         config_flags.DEFINE_config_file("config", path, "Python file with get_config()", lock_config=True)
     except Exception as error:
@@ -115,8 +115,8 @@ def _load_config(path: str) -> Any:
             raise InputError(f"--config: {path}: {type(error).__name__}: {error}") from error
 
 
-def _check_field(config: Any, flag: str) -> None:
-    """Checks that `config.a.b` is a field that a flag can set."""
+def _check_field(config: Any, flag: str, value: str | None = None) -> None:
+    """Checks that `config.a.b` is a field that a flag can set, and to a number where it holds one."""
     part = config
     for name in flag.split(".")[1:]:
         known = [field.name for field in dataclasses.fields(part)] if dataclasses.is_dataclass(part) else []
@@ -129,6 +129,12 @@ def _check_field(config: Any, flag: str) -> None:
         what = f"{part.kind} is" if isinstance(part, Component) else "group of fields is"
         known = ", ".join(field.name for field in dataclasses.fields(part)) or "none"
         raise InputError(f"--{flag}: a {what} chosen in the config file, expected one of its fields: {known}")
+    kind = type(part)
+    if kind in (int, float) and value is not None:
+        try:
+            kind(value)
+        except ValueError as error:
+            raise InputError(f"--{flag}: received {value!r}, expected {kind.__name__}") from error
 
 
 @contextlib.contextmanager

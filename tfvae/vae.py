@@ -46,8 +46,8 @@ class VAE(tf_keras.Model):
         name: str = "vae",
     ) -> None:
         super().__init__(name=name, dtype="float32")
-        posterior_layer = _distribution_layer(encoder, "encoder")
-        _distribution_layer(decoder, "decoder")
+        posterior_layer = distribution_layer(encoder, "encoder")
+        distribution_layer(decoder, "decoder")
         self.encoder, self.decoder, self.seed = encoder, decoder, seed
         if not isinstance(posterior_layer.activity_regularizer, KLRegularizer):
             _refuse_regularizer(posterior_layer)
@@ -273,7 +273,7 @@ def _num_rows(data: Any) -> tf.Tensor:
     return tf.shape(tf.nest.flatten(data)[0], out_type=tf.int64)[0]
 
 
-def _distribution_layer(model: Any, role: str) -> Any:
+def distribution_layer(model: Any, role: str) -> Any:
     """The last `tfp.layers` layer of an encoder or decoder."""
     if not isinstance(model, tf_keras.Model):
         kind = f"{type(model).__module__}.{type(model).__name__}"

@@ -12,12 +12,16 @@ from PIL import Image
 
 from tests.helpers import digits_config
 from tfvae.errors import InputError
-from tfvae.training import WorkDir, train_and_evaluate
+from tfvae.training import WorkDir, train, train_and_evaluate
 
 
 def run(path, **training):
     config = digits_config(**training)
     return train_and_evaluate(config, str(path / "run"), export_dir=str(path / "export"), verbose=False)
+
+
+def only_train(path, **training):
+    return train(digits_config(**training), str(path / "run"), verbose=False)
 
 
 def weights(path):
@@ -100,8 +104,8 @@ def test_the_config_rebuilds_the_very_model(finished):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, tmp_path):
-    run(tmp_path / "same", num_epochs=4)
-    run(tmp_path / "other", num_epochs=4, seed=1)
+    only_train(tmp_path / "same", num_epochs=4)
+    only_train(tmp_path / "other", num_epochs=4, seed=1)
     assert_same(weights(tmp_path / "same"), weights(finished[0]))
     with pytest.raises(AssertionError):
         assert_same(weights(tmp_path / "other"), weights(finished[0]))
@@ -122,17 +126,16 @@ def test_a_finished_run_makes_only_what_is_missing(copy):
 
 
 def test_epochs_may_be_raised_and_the_run_equals_one_never_stopped(copy, tmp_path_factory):
-    result = run(copy, num_epochs=6)
-    assert result.trained and json.loads((copy / "run" / "config.json").read_text())["training"]["num_epochs"] == 6
+    assert only_train(copy, num_epochs=6) and json.loads((copy / "run" / "config.json").read_text())["training"]["num_epochs"] == 6
     straight = tmp_path_factory.mktemp("straight")
-    run(straight, num_epochs=6)
+    only_train(straight, num_epochs=6)
     assert_same(weights(copy), weights(straight))
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
 def test_steps_made_together_equal_steps_made_alone(jit, tmp_path):
-    run(tmp_path / "alone", num_epochs=2, steps_per_execution=1, jit_compile=jit)
-    run(tmp_path / "together", num_epochs=2, steps_per_execution=10, jit_compile=jit)
+    only_train(tmp_path / "alone", num_epochs=2, steps_per_execution=1, jit_compile=jit)
+    only_train(tmp_path / "together", num_epochs=2, steps_per_execution=10, jit_compile=jit)
     ours, theirs = weights(tmp_path / "alone"), weights(tmp_path / "together")
     for name, value in ours.items():
         np.testing.assert_allclose(value, theirs[name], atol=1e-5, err_msg=name)
@@ -140,9 +143,9 @@ def test_steps_made_together_equal_steps_made_alone(jit, tmp_path):
 
 def test_another_config_is_refused_with_its_differing_fields(copy):
     with pytest.raises(InputError, match=r"training\.learning_rate: 0\.5, there 0\.001; training\.seed: 3, there 0"):
-        run(copy, num_epochs=4, seed=3, learning_rate=0.5)
+        only_train(copy, num_epochs=4, seed=3, learning_rate=0.5)
     with pytest.raises(InputError, match=r"training\.num_epochs: 3, there 4"):
-        run(copy, num_epochs=3)
+        only_train(copy, num_epochs=3)
 
 
 @pytest.mark.parametrize("what", ["data-00000-of-00001", "index"])
@@ -156,7 +159,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(copy, what, da
     else:
         content[len(content) // 3] ^= 0xFF
     path.write_bytes(content)
-    assert run(copy, num_epochs=4).trained  # the last epoch again
+    assert only_train(copy, num_epochs=4)  # the last epoch again
     assert "ckpt-108 is damaged" in caplog.text
     assert_same(weights(copy), before)
 
@@ -165,7 +168,7 @@ def test_all_checkpoints_damaged_is_an_error_and_not_a_fresh_start(copy):
     for path in (copy / "run" / "checkpoints").glob("ckpt-*.index"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="none of the checkpoints"):
-        run(copy, num_epochs=4)
+        only_train(copy, num_epochs=4)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -189,8 +192,8 @@ def test_early_stopping_keeps_the_best_and_is_remembered(tmp_path):
 
 
 def test_a_mirrored_run_gives_the_weights_of_one_device(tmp_path):
-    run(tmp_path / "one", num_epochs=1, jit_compile="off")
-    run(tmp_path / "two", num_epochs=1, jit_compile="off", strategy="mirrored")
+    only_train(tmp_path / "one", num_epochs=1, jit_compile="off")
+    only_train(tmp_path / "two", num_epochs=1, jit_compile="off", strategy="mirrored")
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():

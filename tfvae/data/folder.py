@@ -107,18 +107,16 @@ def _checked(file: str, read: Callable[[Image.Image], Any]) -> Any:
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:
             return read(image)
-    except InputError:
-        raise
     # Pillow's decoders raise SyntaxError, struct.error and others besides OSError.
     except Exception as error:
         raise InputError(
-            f"data.source: {file}: received a damaged file ({first_line(error)}), expected a PNG or JPEG"
+            f"data.source: {file}: received a file that cannot be read ({first_line(error)}), expected a PNG or JPEG"
         ) from error
 
 
 def _shape(image: Image.Image) -> tuple[int, int, int]:
     if image.mode[0] in "IF":
-        raise InputError(f"data.source: {image.filename}: received pixels of mode {image.mode}, expected 8 bits")
+        raise ValueError(f"pixels of mode {image.mode}, not 8 bits")
     return image.height, image.width, 1 if image.mode in _GREY else 3
 
 

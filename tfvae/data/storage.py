@@ -15,19 +15,27 @@ from tfvae.data import pipeline
 
 
 class Storage(Protocol):
-    """The examples of one split, in a fixed order.
+    """The examples of one split, in a fixed order."""
 
-    Attributes:
-      num_examples: how many.
-      item_shape: of one example.
-      has_labels: whether labels mean anything; they are 0 otherwise.
-      in_memory: whether a pass over all of them is cheap.
-    """
+    @property
+    def num_examples(self) -> int:
+        """How many."""
+        ...
 
-    num_examples: int
-    item_shape: tuple[int, ...]
-    has_labels: bool
-    in_memory: bool
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        ...
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether labels mean anything; they are 0 otherwise."""
+        ...
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a pass over all examples is cheap."""
+        ...
 
     def blocks(self) -> tf.data.Dataset:
         """One pass in order: (values `[b, *item_shape]`, labels int64 `[b]`), b = `pipeline.BLOCK` but for the last."""

@@ -174,7 +174,7 @@ def _image_feature(tfds: Any, features: dict[str, Any], config: DataConfig) -> A
 def _label_feature(features: dict[str, Any]) -> Any:
     """The feature `label` where it is one integer, else None."""
     label = features.get("label")
-    return label if getattr(label, "shape", None) == () and label.tf_dtype.is_integer else None
+    return label if label is not None and label.shape == () and label.tf_dtype.is_integer else None
 
 
 def _elements(tfds: Any, builder: Any, expression: str, *, has_label: bool) -> tf.data.Dataset:

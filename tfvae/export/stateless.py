@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfvae.vae import VAE, _distribution_layer
+from tfvae.vae import VAE, distribution_layer
 
 tfd = tfp.distributions
 
@@ -19,7 +19,7 @@ def without_draws(vae: VAE) -> Iterator[None]:
     A `tfp.layers` layer always computes that value: by default a draw, a stateful op that no graph prunes.
     Signatures use the distribution alone.
     """
-    layers = [_distribution_layer(vae.encoder, "encoder"), _distribution_layer(vae.decoder, "decoder")]
+    layers = [distribution_layer(vae.encoder, "encoder"), distribution_layer(vae.decoder, "decoder")]
     before = [layer.function for layer in layers]
     try:
         for layer in layers:

@@ -58,17 +58,13 @@ def train_and_evaluate(
     Raises:
       InputError: for bad input, before anything is written; or when the loss is not finite.
     """
-    config_lib.validate(config)
-    make_folder(workdir, flag="--workdir")
-    dataset = load_data(config)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
-    steps_per_epoch = dataset.train.steps_per_epoch(config.training.batch_size)
-    # Refuses a batch larger than the data before anything is written.
-    dataset.train.training_batches(batch_size=config.training.batch_size, seed=config.training.seed)
-    place = WorkDir(workdir)
-    place.claim(config)
-    trained = _train(config, place, dataset, steps_per_epoch, verbose=verbose)
-    return _finish(config, place, dataset, export_dir=export_dir, checkpoint=checkpoint, trained=trained)
+    config, dataset, trained = _train(config, workdir, verbose=verbose)
+    return _finish(config, WorkDir(workdir), dataset, export_dir=export_dir, checkpoint=checkpoint, trained=trained)
+
+
+def train(config: Config, workdir: str, *, verbose: bool = True) -> bool:
+    """`train_and_evaluate` without what follows the last step; whether any step was made."""
+    return _train(config, workdir, verbose=verbose)[2]
 
 
 def load_data(config: Config) -> DataSet:
@@ -76,39 +72,54 @@ def load_data(config: Config) -> DataSet:
     return data.load(config.data, check=config.model.likelihood.check)
 
 
-def _train(config: Config, place: WorkDir, dataset: DataSet, steps_per_epoch: int, *, verbose: bool) -> bool:
-    """Makes the optimizer steps that are missing; whether there were any."""
-    training = config.training
-    total_steps = training.num_epochs * steps_per_epoch
+def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, DataSet, bool]:
+    """The config with the data's shape, the data, and whether any step was missing and made."""
+    config_lib.validate(config)
+    make_folder(workdir, flag="--workdir")
+    dataset = load_data(config)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
+    training, state = config.training, RunState()
     tf_keras.utils.set_random_seed(training.seed)
-    strategy = make_strategy(training.strategy)
-    with strategy.scope():
-        vae = build_vae(
-            config.model,
-            dataset.item_shape,
-            data_mean=dataset.train.mean(),
-            seed=training.seed,
-            precision=training.precision,
-        )
-        jit = vae.use_jit(_JIT[training.jit_compile])
-        steps = training.steps_per_execution or (_MOST_STEPS_PER_EXECUTION if jit else 1)
-        vae.compile(
-            make_optimizer(training, total_steps),
-            objective=resolve_schedules(config.objective, total_steps),
-            jit_compile=jit,
-            steps_per_execution=min(steps, steps_per_epoch),
-            batch_size=training.batch_size,
-        )
-        vae.optimizer.build(vae.trainable_variables)
-        state = RunState()
+    with make_strategy(training.strategy).scope():
+        vae = _compiled(config, dataset)
+    # All that can be wrong has been seen by now: from here on the folder is written to.
+    place = WorkDir(workdir)
+    place.claim(config)
     checkpoints = Checkpoints(place.checkpoints, vae, state=state, keep=training.checkpoints_to_keep)
     start = checkpoints.restore_newest() or 0
-    if state.stopped.numpy() or start >= total_steps:
+    if state.stopped.numpy() or start >= training.num_epochs * dataset.train.steps_per_epoch(training.batch_size):
         if verbose:
             print(f"training: finished before, at step {start}", file=sys.stderr)
-        return False
+        return config, dataset, False
     _fit(config, place, dataset, vae, state, checkpoints, start=start, verbose=verbose)
-    return True
+    return config, dataset, True
+
+
+def _compiled(config: Config, dataset: DataSet) -> VAE:
+    """The model with fresh weights and its optimizer."""
+    training = config.training
+    steps_per_epoch = dataset.train.steps_per_epoch(training.batch_size)
+    total_steps = training.num_epochs * steps_per_epoch
+    # Refuses a batch larger than the data.
+    dataset.train.training_batches(batch_size=training.batch_size, seed=training.seed)
+    vae = build_vae(
+        config.model,
+        dataset.item_shape,
+        data_mean=dataset.train.mean(),
+        seed=training.seed,
+        precision=training.precision,
+    )
+    jit = vae.use_jit(_JIT[training.jit_compile])
+    steps = training.steps_per_execution or (_MOST_STEPS_PER_EXECUTION if jit else 1)
+    vae.compile(
+        make_optimizer(training, total_steps),
+        objective=resolve_schedules(config.objective, total_steps),
+        jit_compile=jit,
+        steps_per_execution=min(steps, steps_per_epoch),
+        batch_size=training.batch_size,
+    )
+    vae.optimizer.build(vae.trainable_variables)
+    return vae
 
 
 def _fit(
