@@ -1,6 +1,6 @@
 """MNIST with a full-covariance posterior, otherwise as `mnist`."""
 
-from tfvae import config, likelihoods, networks, objectives, posteriors, priors
+from tfvae import config, likelihoods, networks, objectives, posteriors, priors, schedules
 
 
 def get_config() -> config.Config:
@@ -15,5 +15,7 @@ def get_config() -> config.Config:
             network=networks.MLP(hidden=(500,)),
         ),
         objective=objectives.SGVB_B(),
-        training=config.TrainingConfig(num_epochs=50, batch_size=100),
+        training=config.TrainingConfig(
+            num_epochs=50, batch_size=100, learning_rate=2e-3, learning_rate_schedule=schedules.Cosine()
+        ),
     )

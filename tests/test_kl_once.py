@@ -93,9 +93,7 @@ def test_loss_and_steps_equal_the_closed_form(full, batch_size, num_rows, num_sa
     x = (np.random.default_rng(0).random((num_rows, ITEM)) < 0.3).astype(np.float32)
     with two_replicas.scope() if "replicas" in mode else contextlib.nullcontext():
         vae = make_vae(full)
-        vae.compile(
-            tf_keras.optimizers.SGD(RATE), objective=objectives.SGVB_B(num_samples=num_samples), **MODES[mode]
-        )
+        vae.compile(tf_keras.optimizers.SGD(RATE), objective=objectives.SGVB_B(num_samples=num_samples), **MODES[mode])
     before = [w.numpy() for w in vae.trainable_variables]
     history = vae.fit(x, batch_size=batch_size, shuffle=False, verbose=0).history
     loss, after = reference_fit(before, x, batch_size, num_samples, full)

@@ -127,7 +127,9 @@ def test_user_weights_of_rows_count():
     x = binary_data(6)
     weights = np.array([2.0, 0, 1, 0, 0, 1])
     weighted = vae.evaluate(x, x, sample_weight=weights, verbose=0, return_dict=True)
-    each = [vae.evaluate(x[: i + 1], batch_size=10, verbose=0, return_dict=True)["distortion"] * (i + 1) for i in range(6)]
+    each = [
+        vae.evaluate(x[: i + 1], batch_size=10, verbose=0, return_dict=True)["distortion"] * (i + 1) for i in range(6)
+    ]
     each = np.diff([0.0, *each])
     np.testing.assert_allclose(weighted["distortion"], np.average(each, weights=weights), rtol=1e-4)
 
@@ -234,7 +236,9 @@ def test_a_full_covariance_with_zero_corners_equals_the_diagonal():
     for source, target in enumerate((0, 1, 2, 6, 7, 3)):
         wide[:, target], wide_bias[target] = kernel[:, source], bias[source]
     dense = [layer for layer in full.encoder.layers if isinstance(layer, layers.Dense)]
-    dense[0].set_weights([layer for layer in diagonal.encoder.layers if isinstance(layer, layers.Dense)][0].get_weights())
+    dense[0].set_weights(
+        [layer for layer in diagonal.encoder.layers if isinstance(layer, layers.Dense)][0].get_weights()
+    )
     dense[1].set_weights([wide, wide_bias])
     full.decoder.set_weights(diagonal.decoder.get_weights())
     results = []

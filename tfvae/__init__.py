@@ -20,7 +20,7 @@ _MODULES = {
     "objectives", "posteriors", "priors", "regularizers", "schedules", "training", "vae",
 }  # fmt: skip
 
-__all__ = ["VAE", "KLRegularizer", "build_vae", "__version__"]
+__all__ = ["VAE", "KLRegularizer", "__version__", "build_vae"]
 
 
 def __getattr__(name: str) -> Any:

@@ -127,8 +127,8 @@ def _check_field(config: Any, flag: str, value: str | None = None) -> None:
         part = getattr(part, name)
     if dataclasses.is_dataclass(part):
         what = f"{part.kind} is" if isinstance(part, Component) else "group of fields is"
-        known = ", ".join(field.name for field in dataclasses.fields(part)) or "none"
-        raise InputError(f"--{flag}: a {what} chosen in the config file, expected one of its fields: {known}")
+        inside = ", ".join(field.name for field in dataclasses.fields(part)) or "none"
+        raise InputError(f"--{flag}: a {what} chosen in the config file, expected one of its fields: {inside}")
     kind = type(part)
     if kind in (int, float) and value is not None:
         try:

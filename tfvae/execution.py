@@ -48,7 +48,7 @@ class Execution:
         batches = self._take(iterator)
         structure = batches[0]
         # replicas x steps x leaves
-        replicas = list(zip(*(self._per_replica(batch) for batch in batches)))
+        replicas = list(zip(*(self._per_replica(batch) for batch in batches), strict=True))
         # Static from here on; a later, larger batch makes a second trace.
         self._rows = max(self._rows, *(int(leaves[0].shape[0]) for steps in replicas for leaves in steps))
         stacks = [self._stack(steps) for steps in replicas]
@@ -56,7 +56,7 @@ class Execution:
             tf.constant([leaves[0].shape[0] for leaves in steps] + [0] * (self._steps - len(steps)), tf.int64)
             for steps in replicas
         ]
-        data = tf.nest.pack_sequence_as(structure, [self._distribute(leaf) for leaf in zip(*stacks)])
+        data = tf.nest.pack_sequence_as(structure, [self._distribute(leaf) for leaf in zip(*stacks, strict=True)])
         self._program(data, self._distribute(counts), tf.constant(len(batches), tf.int32))
         return self._logs()
 
@@ -75,11 +75,11 @@ class Execution:
     def _per_replica(self, batch: Any) -> list[list[tf.Tensor]]:
         """The leaves of a batch on each replica of this worker."""
         leaves = [self._strategy.experimental_local_results(leaf) for leaf in tf.nest.flatten(batch)]
-        return [[tf.convert_to_tensor(value) for value in values] for values in zip(*leaves)]
+        return [[tf.convert_to_tensor(value) for value in values] for values in zip(*leaves, strict=True)]
 
     def _stack(self, steps: Any) -> list[tf.Tensor]:
         """Leaves `[steps, rows, ...]`, padded with zeros in both."""
-        return [self._stack_leaf(values) for values in zip(*steps)]
+        return [self._stack_leaf(values) for values in zip(*steps, strict=True)]
 
     def _stack_leaf(self, values: Any) -> tf.Tensor:
         padded = []

@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
+from tensorflow_probability import layers as tfpl
 
 from tfvae.component import bounded, choice
 from tfvae.config import Likelihood
 from tfvae.errors import InputError
 from tfvae.posteriors import IndependentNormal
-
-tfd = tfp.distributions
-tfpl = tfp.layers
 
 
 class _PixelLikelihood(Likelihood):
@@ -106,9 +104,7 @@ class SigmoidNormal(IndependentNormal):
     def distribution(params: tf.Tensor, event_shape: Any, scale_floor: float) -> tfd.Distribution:
         """N(sigmoid(loc), diag(softplus(raw) + floor)^2) over `event_shape`."""
         loc, raw = tf.split(params, 2, axis=-1)
-        return IndependentNormal.distribution(
-            tf.concat([tf.math.sigmoid(loc), raw], axis=-1), event_shape, scale_floor
-        )
+        return IndependentNormal.distribution(tf.concat([tf.math.sigmoid(loc), raw], axis=-1), event_shape, scale_floor)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

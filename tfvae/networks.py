@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import tf_keras
+from tf_keras import layers
 
 from tfvae.component import bounded
 from tfvae.config import Network
 from tfvae.errors import InputError
-
-layers = tf_keras.layers
 
 
 def _activation(name: str, field: str) -> Any:

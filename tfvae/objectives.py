@@ -1,7 +1,7 @@
 """Objectives: a loss per example from a model and a batch, in nats."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow as tf
 
@@ -41,11 +41,13 @@ class SGVB_B(Objective):  # noqa: N801, the paper's name
       kl_weight: factor of the rate, times `kl_schedule`; 1 for the ELBO.
     """
 
-    regularizes: ClassVar[bool] = True
-
     num_samples: int = bounded(1, low=1)
     kl_weight: float = bounded(1.0, low=0.0)
     kl_schedule: Schedule = dataclasses.field(default_factory=Constant)
+
+    def weight_at(self, step: tf.Tensor) -> tf.Tensor:
+        """`kl_weight` times its schedule."""
+        return self.kl_weight * self.kl_schedule.factor(step)
 
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
+from tensorflow_probability import layers as tfpl
 
 from tfvae import random
 from tfvae.component import bounded
 from tfvae.config import Posterior
 from tfvae.rows import current_rows
-
-tfd = tfp.distributions
-tfpl = tfp.layers
 
 
 @functools.singledispatch

@@ -3,11 +3,9 @@
 import dataclasses
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfvae.config import Prior
-
-tfd = tfp.distributions
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -8,12 +8,10 @@ distribution again behind the sample. This one answers zero for the sample.
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tf_keras
+from tensorflow_probability import distributions as tfd
 
 from tfvae.rows import current_rows
-
-tfd = tfp.distributions
 
 
 def plain(distribution: tfd.Distribution) -> tfd.Distribution:

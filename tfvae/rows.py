@@ -64,7 +64,13 @@ def current_rows() -> Rows | None:
 
 
 def batch_rows(
-    count: tf.Tensor, *, size: tf.Tensor | int, weights: tf.Tensor | None, seed: int, stream: int, step: tf.Tensor,
+    count: tf.Tensor,
+    *,
+    size: tf.Tensor | int,
+    weights: tf.Tensor | None,
+    seed: int,
+    stream: int,
+    step: tf.Tensor,
     first_row: tf.Tensor,
 ) -> Rows:
     """The rows of this replica's part of a batch; must be called in replica context.

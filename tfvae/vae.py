@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from tensorflow_probability import distributions as tfd
 
 from tfvae import random
 from tfvae.config import Objective
@@ -16,7 +17,6 @@ from tfvae.priors import standard_normal
 from tfvae.regularizers import KLRegularizer, plain
 from tfvae.rows import Rows, batch_rows
 
-tfd = tfp.distributions
 _METRICS = ("loss", "elbo", "rate", "distortion")
 _FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
@@ -180,7 +180,7 @@ class VAE(tf_keras.Model):
     def make_train_function(self, force: bool = False) -> Any:
         if self.run_eagerly or type(self).train_step is not VAE.train_step:
             return super().make_train_function(force)
-        if self.train_function is None or force:
+        if force or self.train_function is None:  # type: ignore[has-type]
             # Variables cannot be made inside a compiled loop.
             self.optimizer.build(self.trainable_variables)
             self.train_function = self._execution(self._train, self._train_counter)
@@ -189,7 +189,7 @@ class VAE(tf_keras.Model):
     def make_test_function(self, force: bool = False) -> Any:
         if self.run_eagerly or type(self).test_step is not VAE.test_step:
             return super().make_test_function(force)
-        if self.test_function is None or force:
+        if force or self.test_function is None:  # type: ignore[has-type]
             self.test_function = self._execution(self._test, self._test_counter)
         return self.test_function
 
@@ -225,8 +225,7 @@ class VAE(tf_keras.Model):
 
     def _train(self, data: Any, count: tf.Tensor) -> None:
         step = tf.identity(self.steps)
-        schedule = self.objective.kl_schedule
-        self.regularizer.weight.assign(self.objective.kl_weight * schedule.factor(step))
+        self.regularizer.weight.assign(self.objective.weight_at(step))
         x, rows = self._unpack(data, count, stream=random.TRAINING, step=step, first_row=tf.zeros([], tf.int64))
         with tf.GradientTape() as tape:
             loss, terms = self._loss(x, rows)

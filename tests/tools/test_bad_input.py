@@ -129,7 +129,7 @@ def test_one_clear_line_and_nothing_left(name, finished):
         assert word in lines[0]
     assert "Traceback" not in result.stderr and result.stdout == ""
     # An empty folder may stay: it tells that it can be written to.
-    assert not [p for p in path.glob(f"workdirs/{workdir.name}*/**/*")], "something was left half-written"
+    assert not list(path.glob(f"workdirs/{workdir.name}*/**/*")), "something was left half-written"
 
 
 def test_what_was_there_is_untouched(finished):

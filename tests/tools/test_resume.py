@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 def command(path):
     return [
         sys.executable, str(ROOT / "tools" / "train.py"), f"--workdir={path}/run", f"--export_dir={path}/export",
-        "--config.training.num_epochs=60", "--config.training.steps_per_execution=3", "--config.training.pictures_every=0",
+        "--config.training.num_epochs=60", "--config.training.steps_per_execution=3",
+        "--config.training.pictures_every=0",
         "--config.model.network.hidden=(16,)", "--config.evaluation.num_samples=2",
     ]  # fmt: skip
 

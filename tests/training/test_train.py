@@ -126,7 +126,10 @@ def test_a_finished_run_makes_only_what_is_missing(copy):
 
 
 def test_epochs_may_be_raised_and_the_run_equals_one_never_stopped(copy, tmp_path_factory):
-    assert only_train(copy, num_epochs=6) and json.loads((copy / "run" / "config.json").read_text())["training"]["num_epochs"] == 6
+    assert (
+        only_train(copy, num_epochs=6)
+        and json.loads((copy / "run" / "config.json").read_text())["training"]["num_epochs"] == 6
+    )
     straight = tmp_path_factory.mktemp("straight")
     only_train(straight, num_epochs=6)
     assert_same(weights(copy), weights(straight))

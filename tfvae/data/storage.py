@@ -87,12 +87,10 @@ class Arrays:
     @classmethod
     def read(cls, blocks: tf.data.Dataset, *, like: Storage) -> "Arrays":
         """Reads a dataset such as `like.blocks()` into memory."""
-        values: np.ndarray | None = None
+        # Filled in place: to join the blocks at the end would take the memory twice.
+        values = np.empty((like.num_examples, *like.item_shape), blocks.element_spec[0].dtype.as_numpy_dtype)
         labels, end = np.empty(like.num_examples, np.int64), 0
         for block, block_labels in blocks.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-            if values is None:
-                # Filled in place: to join the blocks at the end would take the memory twice.
-                values = np.empty((like.num_examples, *like.item_shape), block.dtype)
             start, end = end, end + len(block)
             values[start:end], labels[start:end] = block, block_labels
         if end != like.num_examples:

@@ -86,7 +86,7 @@ def _signature(name: str, function: Any) -> dict[str, Any]:
     positional, named = function.structured_input_signature
     inputs = {spec.name: _tensor(spec) for spec in [*positional, *named.values()]}
     outputs = {key: _tensor(value) for key, value in sorted(function.structured_outputs.items())}
-    return {"description": SIGNATURES[name].function.__doc__.strip(), "inputs": inputs, "outputs": outputs}
+    return {"description": (SIGNATURES[name].function.__doc__ or "").strip(), "inputs": inputs, "outputs": outputs}
 
 
 def _tensor(spec: Any) -> dict[str, Any]:

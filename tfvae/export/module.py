@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfvae import random
 from tfvae.export.served import Served, draw_prior
@@ -19,8 +19,6 @@ from tfvae.export.stateless import stateful_random_ops, without_draws
 from tfvae.likelihoods import is_binary, named_parameters
 from tfvae.rows import Rows
 from tfvae.vae import VAE
-
-tfd = tfp.distributions
 
 SENTINEL = 1e30  # finite, since JSON has no infinity: the cost in nats of a row that is not valid
 SIGNATURES: dict[str, "_Signature"] = {}
@@ -139,9 +137,9 @@ def trace(vae: VAE, item_shape: tuple[int, ...], *, num_samples: int) -> tuple[S
 def _trace(served: Served, registered: _Signature) -> Any:
     specs = [_input_spec(served, name) for name in registered.inputs]
 
-    def run(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def run(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         # A signature alone does not keep out other shapes with as many numbers.
-        inputs = [tf.ensure_shape(value, spec.shape) for value, spec in zip(inputs, specs, strict=True)]
+        inputs = [tf.ensure_shape(value, spec.shape) for value, spec in zip(given, specs, strict=True)]
         count = tf.shape(inputs[0])[0]
         for value, spec in zip(inputs[1:], specs[1:], strict=True):
             # One row would broadcast in silence.

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfvae import random
 from tfvae.evaluation.importance import importance_estimate
 from tfvae.posteriors import reparameterize
 from tfvae.vae import VAE
-
-tfd = tfp.distributions
 
 FIXED_SEED = 0  # of signatures that take no seed
 

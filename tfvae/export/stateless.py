@@ -6,10 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfvae.vae import VAE, distribution_layer
-
-tfd = tfp.distributions
 
 
 @contextlib.contextmanager

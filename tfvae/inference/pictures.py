@@ -66,7 +66,7 @@ def samples(vae: VAE, *, count: int = 100, seed: int = 0, columns: int = 10) -> 
 
 
 def manifold(vae: VAE, *, columns: int = 20) -> np.ndarray:
-    """Means of p(x|z) on a grid through the inverse CDF of a two-dimensional prior (Kingma & Welling 2013, figure 4)."""
+    """Means of p(x|z) on a grid through the inverse CDF of a 2-D normal prior (Kingma & Welling 2013, figure 4)."""
     quantiles = tf.linspace(0.5 / columns, 1 - 0.5 / columns, columns)
     axis = tf.math.ndtri(tf.cast(quantiles, tf.float32))
     # The first latent grows to the right, the second upwards.

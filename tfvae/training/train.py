@@ -19,7 +19,7 @@ from tfvae.training.optimizers import make_optimizer, make_strategy, resolve_sch
 from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
 
-_JIT = {"auto": "auto", "on": True, "off": False}
+_JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
 _NUM_PICTURED = 50
 
@@ -131,7 +131,6 @@ def _fit(
     num_examples = dataset.train.num_examples
     keeper = Keeper(checkpoints, state, patience=training.early_stopping_patience, steps_per_epoch=steps_per_epoch)
     progress = Progress(num_examples=num_examples, num_epochs=training.num_epochs, batch_size=training.batch_size)
-    examples = dataset.validation.examples(_NUM_PICTURED)
     board = TensorBoard(
         place.file("logs"), config, examples=dataset.validation.examples(_NUM_PICTURED), num_examples=num_examples
     )
@@ -141,9 +140,7 @@ def _fit(
             # A run stopped inside an epoch makes the rest of it first: Keras counts in whole epochs.
             epoch, offset = divmod(step, steps_per_epoch)
             vae.fit(
-                dataset.train.training_batches(
-                    batch_size=training.batch_size, seed=training.seed, first_step=step
-                ),
+                dataset.train.training_batches(batch_size=training.batch_size, seed=training.seed, first_step=step),
                 initial_epoch=epoch,
                 epochs=epoch + 1 if offset else training.num_epochs,
                 steps_per_epoch=steps_per_epoch - offset,
