@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tfvae" / "__init__.py").read_text()).group(1)
 
-TEST = ["pytest>=8", "scipy>=1.11"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "scipy>=1.11"]
 DEV = [*TEST, "import-linter>=2.1", "mypy>=1.11", "ruff>=0.9"]
 
 setup(
@@ -27,7 +27,7 @@ setup(
         "tf-keras>=2.21,<2.22",
         "tensorflow-probability>=0.25,<0.26",
         # TFP 0.25 imports distutils, which Python 3.12 leaves to setuptools.
-        "setuptools>=65,<81",
+        "setuptools>=65",
         "absl-py>=2.0",
         # tensorflow-datasets imports importlib_resources without declaring it.
         "importlib_resources>=6.0",

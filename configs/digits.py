@@ -18,4 +18,5 @@ def get_config() -> config.Config:
         training=config.TrainingConfig(
             num_epochs=200, batch_size=50, learning_rate_schedule=schedules.Cosine(), pictures_every=50
         ),
+        evaluation=config.EvaluationConfig(num_samples=500),
     )

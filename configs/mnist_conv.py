@@ -1,19 +1,12 @@
-"""MNIST with a convolutional encoder and decoder."""
+"""MNIST with a convolutional encoder and decoder, otherwise as `mnist`."""
 
-from tfvae import config, likelihoods, networks, objectives, posteriors, priors
+from tfvae import config, networks
 
 
 def get_config() -> config.Config:
-    return config.Config(
-        name="mnist_conv",
-        data=config.DataConfig(source="tfds:mnist", item_shape=(28, 28, 1), binarization="dynamic"),
-        model=config.ModelConfig(
-            latent_size=20,
-            posterior=posteriors.Normal(),
-            prior=priors.StandardNormal(),
-            likelihood=likelihoods.Bernoulli(),
-            network=networks.Convolutional(filters=(32, 64), dense=128),
-        ),
-        objective=objectives.SGVB_B(),
-        training=config.TrainingConfig(num_epochs=10, batch_size=128),
-    )
+    base = config.from_file("mnist.py", beside=__file__)
+    base.name = "mnist_conv"
+    base.model.network = networks.Convolutional(filters=(32, 64), dense=128)
+    base.training.num_epochs = 10
+    base.training.batch_size = 128
+    return base

@@ -1,21 +1,10 @@
 """MNIST with a full-covariance posterior, otherwise as `mnist`."""
 
-from tfvae import config, likelihoods, networks, objectives, posteriors, priors, schedules
+from tfvae import config, posteriors
 
 
 def get_config() -> config.Config:
-    return config.Config(
-        name="mnist_tril",
-        data=config.DataConfig(source="tfds:mnist", item_shape=(28, 28, 1), binarization="dynamic"),
-        model=config.ModelConfig(
-            latent_size=20,
-            posterior=posteriors.FullNormal(),
-            prior=priors.StandardNormal(),
-            likelihood=likelihoods.Bernoulli(),
-            network=networks.MLP(hidden=(500,)),
-        ),
-        objective=objectives.SGVB_B(),
-        training=config.TrainingConfig(
-            num_epochs=50, batch_size=100, learning_rate=2e-3, learning_rate_schedule=schedules.Cosine()
-        ),
-    )
+    base = config.from_file("mnist.py", beside=__file__)
+    base.name = "mnist_tril"
+    base.model.posterior = posteriors.FullNormal()
+    return base

@@ -84,6 +84,8 @@ def test_networks_of_the_wrong_kind_are_refused():
     encoder, decoder = own_networks()
     with pytest.raises(ValueError, match="encoder: received keras.*tf_keras"):
         VAE(keras3.Sequential([keras3.layers.Dense(2)]), decoder)
+    with pytest.raises(ValueError, match="encoder: received a model of unknown input shape"):
+        VAE(tf_keras.Sequential([layers.Dense(4), tfpl.IndependentNormal(2)]), decoder)
     with pytest.raises(ValueError, match="decoder: expected a model that ends in a tfp.layers"):
         VAE(encoder, tf_keras.Sequential([layers.InputLayer((2,)), layers.Dense(30)]))
 

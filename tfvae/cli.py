@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import difflib
 import os
-import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from absl import flags, logging
 
 from tfvae.component import Component
+from tfvae.config import from_file
 from tfvae.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -110,7 +110,7 @@ def _load_config(path: str) -> Any:
         raise InputError(f"--config: received {path!r}, expected a Python file with get_config()")
     with _quiet():  # config files import TensorFlow through the parts they choose
         try:
-            return runpy.run_path(path)["get_config"]()
+            return from_file(path)
         except Exception as error:
             raise InputError(f"--config: {path}: {type(error).__name__}: {error}") from error
 

@@ -10,6 +10,8 @@ ml_collections reads the real types of the fields.
 
 import dataclasses
 import json
+import os
+import runpy
 import types
 import typing
 from typing import Any, ClassVar
@@ -136,8 +138,8 @@ class DataConfig:
         the source, for frames of a video where neighbours would leak.
       split_seed: seed of that permutation.
       item_shape: shape of one example; empty: as found in the data.
-      resize: (height, width) that images of a folder are resized to; empty: as they are.
-      grayscale: whether images of a folder become one channel.
+      resize: (height, width) that images of a folder, TFDS or TFRecords get; empty: as they are.
+      grayscale: whether they become one channel.
       binarization: how grey becomes 0/1: see `tfvae.data.pipeline`.
       threshold: a pixel above it is 1, for `binarization = "threshold"`.
       dequantize: adds uniform noise of one grey level, for continuous likelihoods on
@@ -250,6 +252,18 @@ class Config:
     def validate(self) -> None:
         if not self.name or self.name != self.name.strip(".") or set(self.name) & set("/\\"):
             raise FieldError("name", self.name, "a plain folder name")
+
+
+def from_file(path: str, *, beside: str = "") -> Config:
+    """What `get_config()` of a Python file returns.
+
+    A variant of a config starts from the other: `from_file("mnist.py", beside=__file__)`.
+
+    Args:
+      path: of the file.
+      beside: a file in whose folder `path` begins; empty: the working directory.
+    """
+    return runpy.run_path(os.path.join(os.path.dirname(beside), path))["get_config"]()
 
 
 def validate(config: Any, path: str = "") -> None:

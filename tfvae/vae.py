@@ -280,6 +280,8 @@ def distribution_layer(model: Any, role: str) -> Any:
             f"{role}: received {kind}, expected a tf_keras model: tfp.layers work in tf_keras only, while tf.keras "
             "and keras are Keras 3 in this TensorFlow"
         )
+    if not model.built:
+        raise ValueError(f"{role}: received a model of unknown input shape, expected one that begins with InputLayer")
     found = [layer for layer in model._flatten_layers() if isinstance(layer, tfp.layers.DistributionLambda)]
     if not found:
         raise ValueError(f"{role}: expected a model that ends in a tfp.layers distribution, such as IndependentNormal")

@@ -201,3 +201,22 @@ def test_a_mirrored_run_gives_the_weights_of_one_device(tmp_path):
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_allclose(value, theirs[name], atol=2e-5, err_msg=name)
+
+
+def test_a_record_that_cannot_be_read_far_into_a_stream_is_one_line(tmp_path):
+    """Past the first examples, which are tried before training starts."""
+
+    def record(pixels):
+        feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=[size]))
+                   for name, size in (("height", 2), ("width", 2), ("channels", 1))}  # fmt: skip
+        feature["image"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels]))
+        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+    with tf.io.TFRecordWriter(str(tmp_path / "data.tfrecord")) as writer:
+        for index in range(14_000):
+            writer.write(record(b"\0\xff\0\xff" if index != 10_900 else b"\0"))
+    config = digits_config(num_epochs=1, batch_size=1_000)
+    config.data.source = f"tfrecord:{tmp_path}/data.tfrecord"
+    config.data.split_order = "sequential"
+    with pytest.raises(InputError, match=r"data\.source: received 'tfrecord:.*cannot be read"):
+        train(config, str(tmp_path / "run"), verbose=False)

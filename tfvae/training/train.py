@@ -1,9 +1,12 @@
 """Trains, evaluates, draws and exports: one call from a config to a work directory."""
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
 from tfvae import config as config_lib
@@ -11,6 +14,7 @@ from tfvae import data
 from tfvae.build import build_vae
 from tfvae.config import Config
 from tfvae.data import DataSet
+from tfvae.errors import InputError
 from tfvae.files import make_folder, read_json
 from tfvae.training import outputs
 from tfvae.training.callbacks import Keeper, Progress, TensorBoard
@@ -135,7 +139,7 @@ def _fit(
         place.file("logs"), config, examples=dataset.validation.examples(_NUM_PICTURED), num_examples=num_examples
     )
     step, total_steps = start, training.num_epochs * steps_per_epoch
-    with keeper, progress:
+    with keeper, progress, _readable(dataset):
         while step < total_steps and not state.stopped.numpy():
             # A run stopped inside an epoch makes the rest of it first: Keras counts in whole epochs.
             epoch, offset = divmod(step, steps_per_epoch)
@@ -150,6 +154,21 @@ def _fit(
                 verbose=0,
             )
             step = int(vae.steps.numpy())
+
+
+@contextlib.contextmanager
+def _readable(dataset: DataSet) -> Iterator[None]:
+    """Says in one line that an example of a stream cannot be read, which shows only when its turn comes."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        if dataset.train.storage.in_memory:
+            raise
+        raise InputError(
+            f"data.source: received {dataset.name!r} with an example that cannot be read "
+            f"({str(error.message).splitlines()[0][:300]}), expected images of one kind and size; "
+            "the last checkpoint is kept"
+        ) from error
 
 
 def _finish(
