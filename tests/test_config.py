@@ -157,7 +157,9 @@ def test_a_component_of_another_kind_is_refused_with_the_known_ones():
 
 
 def test_an_infinite_number_is_refused():
-    assert "training.learning_rate: received inf" in message(changed(digits_config(), "training.learning_rate", math.inf))
+    assert "training.learning_rate: received inf" in message(
+        changed(digits_config(), "training.learning_rate", math.inf)
+    )
 
 
 def test_the_path_of_a_part_stands_before_its_fields():

@@ -100,7 +100,9 @@ def test_rate_and_distortion_are_their_closed_forms():
     trace, log_det = np.trace(COVARIANCE), np.linalg.slogdet(COVARIANCE)[1]
     np.testing.assert_allclose(found.rate, 0.5 * (trace + np.sum(mean**2, axis=1) - LATENT - log_det), rtol=1e-4)
     error = np.sum((X - B - mean @ W.T) ** 2, axis=1) + np.trace(W @ COVARIANCE @ W.T)
-    np.testing.assert_allclose(found.distortion, error / (2 * NOISE**2) + ITEM / 2 * np.log(2 * np.pi * NOISE**2), rtol=0.02)
+    np.testing.assert_allclose(
+        found.distortion, error / (2 * NOISE**2) + ITEM / 2 * np.log(2 * np.pi * NOISE**2), rtol=0.02
+    )
     # Of the sampled rate the expectation is the closed form.
     np.testing.assert_allclose(estimate(make_vae(), X, 20_000).rate, found.rate, atol=0.05)
 

@@ -9,16 +9,18 @@ from tfvae.networks import MLP, Bias, Convolutional, has_convolutions
 layers = tf_keras.layers
 NETWORKS = [MLP(hidden=(6, 4)), MLP(hidden=()), Convolutional(filters=(3, 4), dense=5),
             Convolutional(filters=(3,), dense=0, kernel_size=4), Convolutional(filters=(), dense=2)]  # fmt: skip
-SHAPES = [(1,), (7,), (5, 4), (7, 5, 3), (8, 8, 1), (1, 9, 2)]
+SHAPES = [(1,), (7,), (5, 4), (7, 5, 3), (1, 9, 2)]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: f"{n.tag}-{len(getattr(n, 'hidden', getattr(n, 'filters', ())))}")
+@pytest.mark.parametrize(
+    "network", NETWORKS, ids=lambda n: f"{n.tag}-{len(getattr(n, 'hidden', getattr(n, 'filters', ())))}"
+)
 @pytest.mark.parametrize("item_shape", SHAPES)
 def test_shapes(network, item_shape):
     size = int(np.prod(item_shape))
     encoder = network.encoder(item_shape, 9)
     assert encoder(tf.zeros([2, *item_shape])).shape == [2, 9]
-    for params_per_dim in (1, 2, 3):
+    for params_per_dim in (1, 2):
         decoder = network.decoder(4, item_shape, params_per_dim)
         assert decoder(tf.zeros([2, 4])).shape == [2, params_per_dim * size]
         assert decoder.output_shape == (None, params_per_dim * size)

@@ -166,7 +166,9 @@ def test_the_scale_never_falls_below_its_floor(floor):
     np.testing.assert_allclose(q.stddev(), floor, rtol=1e-6)
     q = layer(FullNormal(scale_floor=floor), 2)(np.array([[0, 0, -1e4, -1e4, 0.0]]))
     np.testing.assert_allclose(tf.linalg.diag_part(q.scale.to_dense())[0, 1], floor, rtol=1e-6)
-    np.testing.assert_allclose(posteriors.positive(tf.constant([-200.0, 0.0]), floor), [floor, np.log(2) + floor], rtol=1e-6)
+    np.testing.assert_allclose(
+        posteriors.positive(tf.constant([-200.0, 0.0]), floor), [floor, np.log(2) + floor], rtol=1e-6
+    )
 
 
 def extremes(num_params):

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import json
 import math
 
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers import binary_data, small_vae
-from tfvae import data, likelihoods, random
+from tfvae import VAE, data, likelihoods, random
 from tfvae.config import DataConfig
 from tfvae.evaluation import evaluate
 from tfvae.evaluation.evaluate import bits_per_dim
@@ -33,6 +34,12 @@ class Examples:
         return tf.data.Dataset.from_tensor_slices(self.x).batch(batch_size)
 
 
+@pytest.fixture(autouse=True)
+def without_xla(monkeypatch):
+    """Compiling takes seconds each time; `whole` alone, made before this, is with XLA."""
+    monkeypatch.setattr(VAE, "use_jit", lambda self, jit_compile: False)
+
+
 @pytest.fixture(scope="module")
 def vae():
     made = small_vae()
@@ -42,6 +49,7 @@ def vae():
 
 @pytest.fixture(scope="module")
 def whole(vae):
+    assert vae.use_jit("auto")
     return evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23)
 
 
@@ -76,7 +84,8 @@ def test_results_do_not_depend_on_the_batch_size(vae, whole, batch_size):
 
 
 def test_results_do_not_depend_on_the_chunks(vae, whole, monkeypatch):
-    monkeypatch.setattr("tfvae.evaluation.evaluate._DECODES_AT_ONCE", 2)
+    # The package's attribute of this name is the function.
+    monkeypatch.setattr(importlib.import_module("tfvae.evaluation.evaluate"), "_DECODES_AT_ONCE", 2)
     other = evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23)
     np.testing.assert_allclose([other[name] for name in NUMBERS], [whole[name] for name in NUMBERS], rtol=1e-6)
 
@@ -87,10 +96,11 @@ def test_one_sample_is_the_elbo(vae):
 
 
 def test_the_seed_counts_and_repeats(vae, whole):
-    again = evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23)
-    assert again == whole
-    other = evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23, seed=1)
-    assert other["distortion"] != whole["distortion"] and other["rate"] != whole["rate"]
+    first, again, other = (
+        evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23, seed=seed) for seed in (0, 0, 1)
+    )
+    assert again == first
+    assert abs(other["distortion"] / whole["distortion"] - 1) > 1e-4 and abs(other["rate"] / whole["rate"] - 1) > 1e-3
     np.testing.assert_allclose(other["elbo"], whole["elbo"], rtol=0.05)
 
 
@@ -140,12 +150,12 @@ def test_bits_of_binary_data_are_of_the_mass(vae, whole):
     assert whole["bits_per_dim"] == pytest.approx(-whole["log_likelihood"] / 30 / math.log(2))
     # Levels concern densities only.
     levels = evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23, num_levels=256)
-    assert levels["bits_per_dim"] == whole["bits_per_dim"]
+    assert levels["bits_per_dim"] == pytest.approx(whole["bits_per_dim"])
 
 
 @pytest.mark.parametrize("likelihood", [likelihoods.Gaussian(), likelihoods.GaussianIdentity()], ids=lambda p: p.tag)
 def test_bits_of_a_density_need_dequantized_data(likelihood):
     vae, examples = small_vae((3, 2), likelihood=likelihood), Examples(binary_data(5, (3, 2)))
-    assert evaluate(vae, examples, num_samples=2)["bits_per_dim"] is None
-    found = evaluate(vae, examples, num_samples=2, num_levels=256)
+    assert evaluate(vae, examples, num_samples=2, batch_size=5)["bits_per_dim"] is None
+    found = evaluate(vae, examples, num_samples=2, batch_size=5, num_levels=256)
     assert found["bits_per_dim"] == pytest.approx(-found["log_likelihood"] / 6 / math.log(2) + 8)
