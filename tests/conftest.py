@@ -1,16 +1,18 @@
 """Two logical CPUs, so that what needs several devices runs on any machine."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import pytest
-import tensorflow as tf
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
-)
+from tfvae import cli
+
+# What TensorFlow writes while it loads would otherwise come after pytest's closing line.
+with cli.quiet():
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
+    )
+    tf.config.list_logical_devices()
 
 
 @pytest.fixture(scope="session")

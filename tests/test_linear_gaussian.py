@@ -36,9 +36,8 @@ def make_vae(gain=GAIN, covariance=COVARIANCE, shift=0.0):
     raw = lower.copy()
     raw[np.diag_indices(LATENT)] = inverse_softplus(np.diag(lower) - FLOOR)
     triangle = tfp.math.fill_triangular_inverse(tf.constant(raw, tf.float32)).numpy()
-    encoder = tf_keras.Sequential([
-        layers.InputLayer((ITEM,)), layers.Dense(LATENT + len(triangle)), MultivariateNormalTriL(LATENT, scale_floor=FLOOR)
-    ])  # fmt: skip
+    posterior = MultivariateNormalTriL(LATENT, scale_floor=FLOOR)
+    encoder = tf_keras.Sequential([layers.InputLayer((ITEM,)), layers.Dense(LATENT + len(triangle)), posterior])
     kernel = np.concatenate([gain, np.zeros((len(triangle), ITEM))]).T
     encoder.layers[0].set_weights([kernel, np.concatenate([shift - gain @ B, triangle])])
     decoder = tf_keras.Sequential([layers.InputLayer((LATENT,)), layers.Dense(2 * ITEM), tfpl.IndependentNormal(ITEM)])

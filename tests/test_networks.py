@@ -83,7 +83,7 @@ def test_convolutions_give_one_kind_after_the_other_in_the_order_of_the_item(ite
 def test_kinds_of_a_colour_image_are_contiguous():
     decoder = Convolutional(filters=(3,), dense=0).decoder(2, (3, 5, 2), 2)
     image_layer = next(layer for layer in decoder.layers if type(layer) is layers.Conv2D)
-    kernel, bias = image_layer.get_weights()
+    kernel = image_layer.get_weights()[0]
     image_layer.set_weights([0 * kernel, np.array([10, 11, 20, 21], np.float32)])
     numbers = decoder(tf.ones([1, 2])).numpy()[0]
     np.testing.assert_array_equal(numbers[:30].reshape(3, 5, 2), np.broadcast_to([10, 11], (3, 5, 2)))

@@ -85,11 +85,11 @@ def unit_noise(size, rows):
 
 
 def mean_square_gradients(make, *parameters, noise):
-    """d E|z|^2 / d parameters, where z is drawn through `reparameterize` from `make(*parameters)`."""
+    """E sum_i i z_i^2, i = 1, 2, ..., and its gradients, where z is drawn through `reparameterize`."""
     parameters = [tf.Variable(value, dtype=tf.float32) for value in parameters]
     with tf.GradientTape() as tape:
         z = reparameterize(make(*parameters), noise)
-        value = tf.reduce_sum(tf.reduce_mean(z**2, axis=0))
+        value = tf.reduce_sum(tf.reduce_mean(z**2, axis=0) * tf.range(1.0, z.shape[-1] + 1))
     return float(value), [tf.convert_to_tensor(g).numpy() for g in tape.gradient(value, parameters)]
 
 
@@ -102,20 +102,22 @@ def test_gradients_of_a_mean_square_through_the_normal(independent):
         return tfd.Independent(q, 1) if independent else q
 
     # E z^2 = mu^2 + sigma^2
+    factors = np.array([1, 2])
     value, (d_mean, d_scale) = mean_square_gradients(make, mean, scale, noise=unit_noise(2, 2))
-    np.testing.assert_allclose(value, np.sum(mean**2 + scale**2), rtol=1e-5)
-    np.testing.assert_allclose(d_mean, 2 * mean, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(d_scale, 2 * scale, rtol=1e-5)
+    np.testing.assert_allclose(value, np.sum(factors * (mean**2 + scale**2)), rtol=1e-5)
+    np.testing.assert_allclose(d_mean, 2 * factors * mean, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(d_scale, 2 * factors * scale, rtol=1e-5)
 
 
 def test_gradients_of_a_mean_square_through_the_full_normal():
     mean = np.array([[0.5, -2.0, 1.0]])
     lower = np.array([[[0.5, 0, 0], [-1.0, 0.3, 0], [2.0, 0.7, 1.5]]])
     value, (d_mean, d_lower) = mean_square_gradients(tfd.MultivariateNormalTriL, mean, lower, noise=unit_noise(3, 1))
-    # E|z|^2 = |mu|^2 + |L|_F^2
-    np.testing.assert_allclose(value, np.sum(mean**2) + np.sum(lower**2), rtol=1e-5)
-    np.testing.assert_allclose(d_mean, 2 * mean, rtol=1e-5)
-    np.testing.assert_allclose(np.tril(d_lower[0]), 2 * lower[0], rtol=1e-5, atol=1e-5)
+    # E z_i^2 = mu_i^2 + sum_j L_ij^2
+    factors = np.array([1, 2, 3])
+    np.testing.assert_allclose(value, np.sum(factors * (mean**2 + np.sum(lower**2, axis=2))), rtol=1e-5)
+    np.testing.assert_allclose(d_mean, 2 * factors * mean, rtol=1e-5)
+    np.testing.assert_allclose(np.tril(d_lower[0]), 2 * factors[:, None] * lower[0], rtol=1e-5, atol=1e-5)
 
 
 def test_draws_have_the_moments_of_the_posterior():

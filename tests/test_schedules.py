@@ -15,10 +15,10 @@ KNOWN = {
     "cosine to an end": (Cosine(end=0.1, num_steps=60), {0: 1.0, 20: 0.1 + 0.9 * 0.75, 30: 0.55, 60: 0.1, 99: 0.1}),
     "cosine with warm-up": (Cosine(warmup_steps=10, num_steps=110), {0: 0.1, 4: 0.5, 9: 1.0, 10: 1.0, 60: 0.5,
                                                                      110: 0.0, 500: 0.0}),
-    "cyclic": (Cyclic(num_cycles=4, rise=0.5, num_steps=80), {0: 0.0, 5: 0.5, 10: 1.0, 19: 1.0, 20: 0.0, 25: 0.5, 30: 1.0,
-                                                              60: 0.0, 62: 0.2, 79: 1.0, 80: 1.0, 85: 1.0}),
-    "cyclic without a plateau": (Cyclic(num_cycles=2, rise=1.0, num_steps=8), {0: 0.0, 1: 0.25, 3: 0.75, 4: 0.0, 7: 0.75,
-                                                                               8: 1.0}),
+    "cyclic": (Cyclic(num_cycles=4, rise=0.5, num_steps=80), {0: 0.0, 5: 0.5, 10: 1.0, 19: 1.0, 20: 0.0, 25: 0.5,
+                                                              30: 1.0, 60: 0.0, 62: 0.2, 79: 1.0, 80: 1.0, 85: 1.0}),
+    "cyclic without a plateau": (Cyclic(num_cycles=2, rise=1.0, num_steps=8), {0: 0.0, 1: 0.25, 3: 0.75, 4: 0.0,
+                                                                               7: 0.75, 8: 1.0}),
 }  # fmt: skip
 
 

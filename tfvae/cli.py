@@ -1,6 +1,6 @@
 """What the scripts in `tools/` share: flags, one-line errors, exit codes.
 
-Imports no TensorFlow, so that `--help` answers at once and a misspelled flag fails at once.
+Imports no TensorFlow, so that `--help` answers at once.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def run(main: Callable[[], Any], *, config: str | None = None) -> None:
 
 def _start_tensorflow() -> None:
     """Imports TensorFlow and finds its devices, quietly; GPU memory grows as it is needed."""
-    with _quiet():
+    with quiet():
         import tensorflow as tf
 
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -108,7 +108,7 @@ def _define_config(default: str) -> None:
 def _load_config(path: str) -> Any:
     if not os.path.isfile(path):
         raise InputError(f"--config: received {path!r}, expected a Python file with get_config()")
-    with _quiet():  # config files import TensorFlow through the parts they choose
+    with quiet():  # config files import TensorFlow through the parts they choose
         try:
             return from_file(path)
         except Exception as error:
@@ -138,7 +138,7 @@ def _check_field(config: Any, flag: str, value: str | None = None) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps back what TensorFlow's libraries write while they load, unless loading fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()

@@ -140,4 +140,6 @@ def named_parameters(likelihood: tfd.Distribution) -> dict[str, tf.Tensor]:
     """
     base = getattr(likelihood, "distribution", likelihood)
     given = {name: base.parameters.get(name) for name in type(base).parameter_properties()}
-    return {name: tf.convert_to_tensor(value) for name, value in given.items() if value is not None}
+    # A parameter that all dimensions share is given to each: an export's outputs begin with the rows.
+    shape = base.batch_shape_tensor()
+    return {name: tf.broadcast_to(value, shape) for name, value in given.items() if value is not None}

@@ -9,7 +9,7 @@ from tfvae import random
 from tfvae.component import bounded
 from tfvae.config import Objective
 from tfvae.errors import InputError
-from tfvae.posteriors import reparameterize
+from tfvae.reparameterization import reparameterize
 from tfvae.rows import Rows
 from tfvae.schedules import Constant, Schedule
 
@@ -21,7 +21,7 @@ class Terms:
     Attributes:
       loss: what is minimised, without what activity regularizers add.
       distortion: -E_q[log p(x|z)], estimated.
-      rate: KL(q(z|x) || p(z)); the ELBO is -(distortion + rate), whatever is minimised.
+      rate: KL(q(z|x) || p(z)), or an estimate; the ELBO is -(distortion + rate), whatever is minimised.
     """
 
     loss: tf.Tensor

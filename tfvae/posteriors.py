@@ -1,7 +1,6 @@
-"""Posteriors q(z|x): `tfp.layers` over the encoder's parameters, and how they reparameterize."""
+"""Posteriors q(z|x): `tfp.layers` over the encoder's parameters."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import numpy as np
@@ -13,44 +12,8 @@ from tensorflow_probability import layers as tfpl
 from tfvae import random
 from tfvae.component import bounded
 from tfvae.config import Posterior
+from tfvae.reparameterization import reparameterize
 from tfvae.rows import current_rows
-
-
-@functools.singledispatch
-def reparameterize(posterior: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
-    """z = g(noise; x): a draw from q(z|x) that carries gradients (Kingma & Welling 2013, section 2.4).
-
-    A new posterior registers the way of its distribution:
-    `@reparameterize.register(tfd.Laplace)`.
-
-    Args:
-      posterior: q(z|x), batch shape `[rows]`.
-      noise: standard normal, `[..., rows, latent_size]`.
-
-    Returns:
-      z, the shape of `noise`.
-
-    Raises:
-      TypeError: for a distribution that has none registered.
-    """
-    raise TypeError(f"{type(posterior).__name__} has no registered reparameterization")
-
-
-@reparameterize.register(tfd.Independent)
-def _(posterior: tfd.Independent, noise: tf.Tensor) -> tf.Tensor:
-    return reparameterize(posterior.distribution, noise)
-
-
-@reparameterize.register(tfd.Normal)
-def _(posterior: tfd.Normal, noise: tf.Tensor) -> tf.Tensor:
-    # z = mu + sigma * epsilon
-    return posterior.loc + posterior.scale * noise
-
-
-@reparameterize.register(tfd.MultivariateNormalLinearOperator)
-def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor) -> tf.Tensor:
-    # z = mu + L epsilon
-    return posterior.loc + posterior.scale.matvec(noise)
 
 
 def draw(posterior: tfd.Distribution) -> tf.Tensor:

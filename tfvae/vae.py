@@ -239,7 +239,7 @@ class VAE(tf_keras.Model):
 
     def _test(self, data: Any, count: tf.Tensor) -> None:
         zero = tf.zeros([], tf.int64)
-        x, rows = self._unpack(data, count, stream=random.EVALUATION, step=zero, first_row=tf.identity(self._test_rows))
+        x, rows = self._unpack(data, count, stream=random.VALIDATION, step=zero, first_row=tf.identity(self._test_rows))
         self._record(self._loss(x, rows)[1], rows)
         self._test_rows.assign_add(tf.cast(rows.total, tf.int64))
 

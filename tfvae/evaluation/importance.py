@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfvae import random
-from tfvae.posteriors import reparameterize
+from tfvae.reparameterization import reparameterize
 from tfvae.vae import VAE
 
 

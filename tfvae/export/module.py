@@ -14,9 +14,10 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfvae import random
-from tfvae.export.served import Served, draw_prior
+from tfvae.export.served import Served
 from tfvae.export.stateless import stateful_random_ops, without_draws
 from tfvae.likelihoods import is_binary, named_parameters
+from tfvae.reparameterization import draw_prior
 from tfvae.rows import Rows
 from tfvae.vae import VAE
 

@@ -11,7 +11,6 @@ from tensorflow_probability import distributions as tfd
 
 from tfvae import random
 from tfvae.evaluation.importance import importance_estimate
-from tfvae.posteriors import reparameterize
 from tfvae.vae import VAE
 
 FIXED_SEED = 0  # of signatures that take no seed
@@ -111,20 +110,3 @@ class Served:
         keys = self.keys(seed, random.POSTERIOR)
         estimate = importance_estimate(self.vae, x, keys, num_samples=self.num_samples, chunk_size=chunk_size)
         return vars(estimate), valid
-
-
-@functools.singledispatch
-def draw_prior(prior: tfd.Distribution, keys: tf.Tensor) -> tf.Tensor:
-    """z ~ p(z) from the rows' own noise.
-
-    A prior that does not reparameterize one normal registers its way:
-    `@draw_prior.register(tfd.MixtureSameFamily)`.
-
-    Args:
-      prior: p(z), event shape `[Z]`.
-      keys: uint32 `[N, 2]`.
-
-    Returns:
-      float32 `[N, Z]`.
-    """
-    return reparameterize(prior, random.normals(keys, int(prior.event_shape[-1]))[0])

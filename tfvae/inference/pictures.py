@@ -6,9 +6,10 @@ import math
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorflow_probability import distributions as tfd
 
 from tfvae import random
-from tfvae.posteriors import reparameterize
+from tfvae.reparameterization import draw_prior
 from tfvae.vae import VAE
 
 _MARGIN = 1  # pixels between the images of a grid, before it is enlarged
@@ -61,16 +62,16 @@ def reconstructions(vae: VAE, x: np.ndarray, *, columns: int = 10) -> np.ndarray
 def samples(vae: VAE, *, count: int = 100, seed: int = 0, columns: int = 10) -> np.ndarray:
     """Means of p(x|z) at draws z ~ p(z), as a grid."""
     keys = random.row_keys(seed, random.PICTURES, rows=tf.range(count))
-    z = reparameterize(vae.prior, random.normals(keys, vae.latent_size)[0])
+    z = draw_prior(vae.prior, keys)
     return grid(np.asarray(vae.decode(z).mean()), columns)
 
 
 def manifold(vae: VAE, *, columns: int = 20) -> np.ndarray:
-    """Means of p(x|z) on a grid through the inverse CDF of a 2-D normal prior (Kingma & Welling 2013, figure 4)."""
-    quantiles = tf.linspace(0.5 / columns, 1 - 0.5 / columns, columns)
-    axis = tf.math.ndtri(tf.cast(quantiles, tf.float32))
+    """Means of p(x|z) on a grid through the inverse CDF of a factorised prior (Kingma & Welling 2013, figure 4)."""
+    quantiles = tf.cast(tf.linspace(0.5 / columns, 1 - 0.5 / columns, columns), tf.float32)
+    axes = vae.prior.distribution.quantile(quantiles[:, None])
     # The first latent grows to the right, the second upwards.
-    second, first = tf.meshgrid(axis[::-1], axis, indexing="ij")
+    second, first = tf.meshgrid(axes[::-1, 1], axes[:, 0], indexing="ij")
     z = tf.stack([tf.reshape(first, [-1]), tf.reshape(second, [-1])], axis=-1)
     return grid(np.asarray(vae.decode(z).mean()), columns)
 
@@ -80,6 +81,6 @@ def all_pictures(vae: VAE, x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndar
     if not can_draw(x.shape[1:]):
         return {}
     made = {"reconstructions": reconstructions(vae, x), "samples": samples(vae, seed=seed)}
-    if vae.latent_size == 2:
+    if vae.latent_size == 2 and isinstance(vae.prior, tfd.Independent):
         made["manifold"] = manifold(vae)
     return made

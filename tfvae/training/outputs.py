@@ -60,7 +60,8 @@ def write_evaluation(
         )
     result["step"] = step
     write_json(place.evaluation_file, result)
-    _record(place, "evaluation", step, [place.evaluation_file])
+    # A run ends with the test split: another in its place is not that output.
+    _record(place, "evaluation", step if split == "test" else -1, [place.evaluation_file])
     return result
 
 
@@ -83,8 +84,9 @@ def write_export(
         "config": config_lib.to_dict(config),
         "training": {"steps": step, "seed": config.training.seed},
     }
-    if os.path.exists(place.evaluation_file):
-        card["evaluation"] = read_json(place.evaluation_file)
+    evaluation = read_json(place.evaluation_file) if os.path.exists(place.evaluation_file) else {}
+    if evaluation.get("step") == step:  # figures of another checkpoint are not this model's
+        card["evaluation"] = evaluation
     path = export_saved_model(vae, export_dir, item_shape=config.data.item_shape, version=version, card=card)
     _record(place, "export", step, [path])
     return path

@@ -16,6 +16,9 @@ from tfvae.vae import VAE
 
 CHECKPOINTS = ("best", "last")
 
+# Where data lie and what is kept or shown, which changes no number.
+_FREE = {"data.data_dir", "data.download", "training.checkpoints_to_keep", "training.pictures_every"}
+
 
 @dataclasses.dataclass(frozen=True)
 class WorkDir:
@@ -51,7 +54,9 @@ class WorkDir:
         return self.file("evaluation.json")
 
     def claim(self, config: Config) -> None:
-        """Makes this the folder of `config`'s run; only `training.num_epochs` may change later, upwards.
+        """Makes this the folder of `config`'s run.
+
+        Later `training.num_epochs` may be raised, and what does not touch the numbers may change.
 
         Raises:
           InputError: where it holds the run of another config, naming the fields that
@@ -64,6 +69,8 @@ class WorkDir:
             new, old = differing.get("training.num_epochs", (0, 0))
             if isinstance(old, int) and new > old:
                 del differing["training.num_epochs"]
+            for name in _FREE & differing.keys():
+                del differing[name]
             if differing:
                 fields = "; ".join(f"{k}: {new!r}, there {old!r}" for k, (new, old) in differing.items())
                 raise InputError(f"--workdir: {self.path} holds the run of another config, which differs in {fields}")
