@@ -5,8 +5,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfvae import posteriors, priors, random
-from tfvae.posteriors import FullNormal, Normal, reparameterize
+from tfvae.posteriors import FullNormal, Normal
 from tfvae.regularizers import kl_divergence, plain
+from tfvae.reparameterization import log_prob_of_draw, reparameterize
 from tfvae.rows import Rows
 
 tfd = tfp.distributions
@@ -196,6 +197,27 @@ def test_the_density_of_a_draw_is_finite_at_extreme_outputs(component, size):
     noise = random.normals(random.row_keys(0, 1, rows=tf.range(params.shape[0])), size)[0]
     with tf.GradientTape() as tape:
         q = layer(component, size)(params)
-        log_density = q.log_prob(reparameterize(q, noise))
+        log_density = log_prob_of_draw(q, noise, reparameterize(q, noise))
     assert np.all(np.isfinite(log_density))
     assert np.all(np.isfinite(tape.gradient(log_density, params)))
+
+
+@pytest.mark.parametrize("component", [Normal(), FullNormal()], ids=lambda c: c.tag)
+def test_the_density_of_a_draw_is_that_of_the_distribution(component):
+    params = np.random.default_rng(0).normal(size=(6, component.params_size(4))).astype(np.float32)
+    q = layer(component, 4)(tf.constant(params))
+    noise = random.normals(random.row_keys(0, 1, rows=tf.range(6)), 4, num_samples=3)
+    z = reparameterize(q, noise)
+    ours = log_prob_of_draw(q, noise, z)
+    assert ours.shape == (3, 6)
+    np.testing.assert_allclose(ours, q.log_prob(z), rtol=1e-3)
+    # A distribution that registers no way of its own is asked for its density at z.
+    uniform = tfd.Independent(tfd.Uniform(tf.zeros([6, 4]), 2.0), 1)
+    np.testing.assert_allclose(log_prob_of_draw(uniform, noise, 0.0 * z + 1.0), np.full((3, 6), -4 * np.log(2)))
+
+
+def test_the_density_of_a_draw_keeps_its_digits_where_the_scale_is_small_beside_the_mean():
+    q = tfd.Independent(tfd.Normal([[1e4]], [[1e-4]]), 1)
+    noise = tf.constant([[0.5]])
+    exact = -0.5 * 0.25 - 0.5 * np.log(2 * np.pi) - np.log(1e-4)
+    np.testing.assert_allclose(log_prob_of_draw(q, noise, reparameterize(q, noise)), [exact], rtol=1e-6)

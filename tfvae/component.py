@@ -47,7 +47,7 @@ class Component:
     @classmethod
     def from_tag(cls, tag: Any, *, path: str) -> type:
         """The class registered for `tag`; raises `InputError` that lists the known ones."""
-        if tag not in cls.registry:
+        if not isinstance(tag, str) or tag not in cls.registry:
             known = ", ".join(sorted(cls.registry))
             raise InputError(f"{path}: unknown {cls.kind} {tag!r}, expected one of: {known}")
         return cls.registry[tag]

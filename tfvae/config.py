@@ -10,6 +10,7 @@ ml_collections reads the real types of the fields.
 
 import dataclasses
 import json
+import math
 import os
 import runpy
 import types
@@ -325,9 +326,11 @@ def _violation(value: Any, rule: Any) -> str:
         too_low = low is not None and (number <= low if rule["open_low"] else number < low)
         too_high = high is not None and number > high
         # A NaN fails every comparison, so it would pass as neither too low nor too high.
-        if too_low or too_high or number != number:
+        finite = not isinstance(number, float) or math.isfinite(number)
+        if too_low or too_high or not finite:
             limits = [f"{above} {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
-            return "a number " + " and ".join(limit for limit in limits if limit)
+            kind = "a finite number" if number in (math.inf, -math.inf) else "a number"
+            return " ".join([kind, " and ".join(limit for limit in limits if limit)]).strip()
     return ""
 
 
@@ -352,10 +355,10 @@ def from_dict(values: Any, cls: type = Config, path: str = "") -> Any:
     values = dict(values)
     if issubclass(cls, Component):
         cls = cls.from_tag(values.pop("type", None), path=path)
-    hints, arguments = typing.get_type_hints(cls), {}
+    hints, arguments = {name: typing.get_type_hints(cls)[name] for name in field_names(cls)}, {}
     prefix = f"{path}." if path else ""
     for name, value in values.items():
-        if name not in hints or name.startswith("_"):
+        if name not in hints:
             raise InputError(f"{prefix}{name}: unknown field, expected one of: {', '.join(field_names(cls))}")
         hint = hints[name]
         if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or issubclass(hint, Component)):

@@ -1,6 +1,7 @@
 """How a distribution of latents turns noise into a draw. A new posterior or prior registers its way here."""
 
 import functools
+import math
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -42,6 +43,48 @@ def _(posterior: tfd.Normal, noise: tf.Tensor) -> tf.Tensor:
 def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor) -> tf.Tensor:
     # z = mu + L epsilon
     return posterior.loc + posterior.scale.matvec(noise)
+
+
+@functools.singledispatch
+def log_prob_of_draw(posterior: tfd.Distribution, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """log q(z|x) at z = `reparameterize(posterior, noise)`.
+
+    From the noise where that can be: to find it again behind a rounded z loses all
+    digits where the scale is small beside the mean, or a triangular factor ill-conditioned.
+
+    Args:
+      posterior: batch shape `[rows]`.
+      noise: `[..., rows, latent_size]`.
+      z: the shape of `noise`.
+
+    Returns:
+      float32, the shape of `noise` without its last axis, nats.
+    """
+    del noise
+    return posterior.log_prob(z)
+
+
+@log_prob_of_draw.register(tfd.Independent)
+def _(posterior: tfd.Independent, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(log_prob_of_draw(posterior.distribution, noise, z), axis=-1)
+
+
+@log_prob_of_draw.register(tfd.Normal)
+def _(posterior: tfd.Normal, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    del z
+    # log N(epsilon; 0, 1) - log sigma
+    return _standard_normal_log_prob(noise) - tf.math.log(posterior.scale)
+
+
+@log_prob_of_draw.register(tfd.MultivariateNormalLinearOperator)
+def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    del z
+    # log N(epsilon; 0, I) - log |det L|
+    return tf.reduce_sum(_standard_normal_log_prob(noise), axis=-1) - posterior.scale.log_abs_determinant()
+
+
+def _standard_normal_log_prob(noise: tf.Tensor) -> tf.Tensor:
+    return -0.5 * noise**2 - 0.5 * math.log(2.0 * math.pi)
 
 
 @functools.singledispatch

@@ -8,7 +8,7 @@ import dataclasses
 import math
 from typing import Any
 
-from tfvae.component import Component, bounded
+from tfvae.component import Component, FieldError, bounded
 
 
 class Schedule(Component):
@@ -72,6 +72,10 @@ class Cosine(Schedule):
     end: float = bounded(0.0, low=0.0)
     warmup_steps: int = bounded(0, low=0)
     num_steps: int = bounded(0, low=0)
+
+    def validate(self) -> None:
+        if 0 < self.num_steps <= self.warmup_steps:
+            raise FieldError("warmup_steps", self.warmup_steps, f"fewer than num_steps, {self.num_steps}")
 
     def _factor(self, step: Any) -> Any:
         import tensorflow as tf

@@ -13,6 +13,7 @@ from tfvae.reparameterization import draw_prior
 from tfvae.vae import VAE
 
 _MARGIN = 1  # pixels between the images of a grid, before it is enlarged
+_GREY = 0.5  # of what is no image
 _WIDTH = 640  # pixels that small grids are enlarged to, about
 
 
@@ -34,7 +35,7 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
     images = images.reshape((*images.shape[:3], -1))
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
-    canvas = np.full((rows * (height + _MARGIN) - _MARGIN, columns * (width + _MARGIN) - _MARGIN, channels), 0.5)
+    canvas = np.full((rows * (height + _MARGIN) - _MARGIN, columns * (width + _MARGIN) - _MARGIN, channels), _GREY)
     for index, image in enumerate(images):
         top, left = (index // columns) * (height + _MARGIN), (index % columns) * (width + _MARGIN)
         canvas[top : top + height, left : left + width] = image
@@ -52,10 +53,13 @@ def png(pixels: np.ndarray) -> bytes:
 
 def reconstructions(vae: VAE, x: np.ndarray, *, columns: int = 10) -> np.ndarray:
     """Rows of examples, each above the row of their reconstructions (means at the posterior's mean), as a grid."""
-    pairs = []
+    pairs, columns = [], min(columns, len(x))
     means = np.asarray(vae.decode(vae.encode(x).mean()).mean())
     for start in range(0, len(x), columns):
-        pairs += [x[start : start + columns], means[start : start + columns]]
+        for images in (x, means):
+            row = images[start : start + columns]
+            blank = np.full((columns - len(row), *row.shape[1:]), _GREY, row.dtype)
+            pairs += [row, blank]
     return grid(np.concatenate(pairs), columns)
 
 
