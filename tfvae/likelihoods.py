@@ -13,8 +13,8 @@ from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
 from tfvae.component import bounded, choice
-from tfvae.config import Likelihood
 from tfvae.errors import InputError
+from tfvae.kinds import Likelihood
 from tfvae.posteriors import IndependentNormal
 
 

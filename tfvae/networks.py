@@ -13,8 +13,8 @@ import tf_keras
 from tf_keras import layers
 
 from tfvae.component import bounded
-from tfvae.config import Network
 from tfvae.errors import InputError
+from tfvae.kinds import Network
 
 
 def _activation(name: str, field: str) -> Any:

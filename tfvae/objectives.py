@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tfvae import random
 from tfvae.component import bounded
-from tfvae.config import Objective
 from tfvae.errors import InputError
+from tfvae.kinds import Objective
 from tfvae.reparameterization import reparameterize
 from tfvae.rows import Rows
 from tfvae.schedules import Constant, Schedule

@@ -11,7 +11,7 @@ from tensorflow_probability import layers as tfpl
 
 from tfvae import random
 from tfvae.component import bounded
-from tfvae.config import Posterior
+from tfvae.kinds import Posterior
 from tfvae.reparameterization import reparameterize
 from tfvae.rows import current_rows
 

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfvae.config import Prior
+from tfvae.kinds import Prior
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -8,8 +8,8 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfvae import random
-from tfvae.config import Objective
 from tfvae.execution import Execution
+from tfvae.kinds import Objective
 from tfvae.networks import has_convolutions
 from tfvae.objectives import SGVB_B, Terms
 from tfvae.posteriors import draw
