@@ -1,3 +1,5 @@
+import contextlib
+
 import keras as keras3
 import numpy as np
 import pytest
@@ -256,3 +258,78 @@ def test_objective_needs_the_regularizer_in_place():
     vae.compile(objective=objectives.SGVB_B())
     with pytest.raises(ValueError, match="KLRegularizer"):
         vae.fit(binary_data(4), verbose=0)
+
+
+def with_layer(layer):
+    """An encoder with `layer` inside, and its decoder."""
+    encoder = tf_keras.Sequential([
+        layers.InputLayer((6, 5, 1)), layers.Flatten(), layer, layers.Dense(4), tfpl.IndependentNormal(2),
+    ])  # fmt: skip
+    return encoder, own_networks()[1]
+
+
+@pytest.mark.parametrize("arguments", [{"run_eagerly": True}, {"jit_compile": False}, {"steps_per_execution": 3}])
+def test_layers_know_when_they_train(arguments):
+    normalization = layers.BatchNormalization(momentum=0.0)
+    vae, x = VAE(*with_layer(normalization)), binary_data(26)
+    vae.compile(**arguments)
+    vae.fit(x, batch_size=13, shuffle=False, verbose=0)
+    np.testing.assert_allclose(normalization.moving_mean, x[13:].reshape(13, -1).mean(axis=0), atol=1e-6)
+    before = normalization.moving_mean.numpy()
+    vae.evaluate(x, verbose=0)
+    vae.predict(x, verbose=0)
+    np.testing.assert_array_equal(normalization.moving_mean, before)
+
+
+def test_dropout_drops_in_training_only():
+    vae, x = VAE(*with_layer(layers.Dropout(0.9))), np.ones((200, 6, 5, 1), np.float32)
+    vae.compile(tf_keras.optimizers.SGD(0.0))
+    trained = vae.fit(x, batch_size=200, verbose=0).history["rate"][0]
+    evaluated = [vae.evaluate(x, verbose=0, return_dict=True)["rate"] for _ in range(2)]
+    assert evaluated[0] == evaluated[1] and abs(trained - evaluated[0]) > 0.01 * evaluated[0]
+
+
+@pytest.mark.parametrize("replicated", [False, True])
+def test_the_users_own_weight_decay_is_in_the_loss_once(replicated, two_replicas):
+    with two_replicas.scope() if replicated else contextlib.nullcontext():
+        decayed = layers.Dense(3, kernel_regularizer=tf_keras.regularizers.L2(1.0))
+        vae = VAE(*with_layer(decayed))
+        vae.compile(tf_keras.optimizers.SGD(0.1), jit_compile=False)
+    before, penalty = decayed.get_weights()[0], float(np.sum(decayed.get_weights()[0] ** 2))
+    x = np.zeros((20, 6, 5, 1), np.float32)  # so that the penalty alone moves this kernel
+    terms = vae.fit(x, batch_size=20, verbose=0).history
+    np.testing.assert_allclose(terms["loss"][0] + terms["elbo"][0], penalty, rtol=1e-5)
+    np.testing.assert_allclose(decayed.get_weights()[0], before * (1 - 2 * 0.1), rtol=1e-5)
+
+
+def test_labels_are_left_out_even_where_xla_could_not_take_them():
+    vae, x = small_vae(), binary_data(20)
+    vae.compile(jit_compile=True)
+    labelled = tf.data.Dataset.from_tensor_slices((x, [b"a"] * 20)).batch(10)
+    assert np.isfinite(vae.fit(labelled, verbose=0).history["loss"][0])
+
+
+def test_summary_and_weights_need_no_call_first(tmp_path, capsys):
+    small_vae().summary()
+    assert "encoder" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("posterior", [posteriors.IndependentNormal(2), posteriors.MultivariateNormalTriL(2)])
+def test_a_standard_normal_by_another_name_is_the_same_prior(posterior):
+    size = 4 if isinstance(posterior, tfpl.IndependentNormal) else 5
+    encoder = tf_keras.Sequential([layers.InputLayer((30,)), layers.Dense(size), posterior])
+    results = []
+    for prior in (None, tfd.MultivariateNormalDiag(tf.zeros(2), tf.ones(2))):
+        posterior.activity_regularizer = None
+        vae = VAE(encoder, own_networks()[1], prior)
+        results.append(vae.regularizer(vae.encoder(binary_data(5, (30,)))))
+    np.testing.assert_allclose(*results, rtol=1e-5)
+
+
+def test_distributions_in_half_precision_are_refused():
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        with pytest.raises(ValueError, match="computes in bfloat16, expected dtype='float32'"):
+            VAE(*own_networks())
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import difflib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ def run(main: Callable[[], Any], *, config: str | None = None) -> None:
       config: default of `--config`, for scripts that take one; the parsed `Config` is
         `FLAGS.config`.
     """
+    # Leaves through `finally`, so that nothing half-written stays.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         if _HELP & set(sys.argv[1:]):
             _print_help(takes_config=config is not None)
@@ -96,8 +99,8 @@ def _define_config(default: str) -> None:
             path = argument.split("=", 1)[1]
     config = _load_config(path)
     for argument in sys.argv[1:]:
-        if argument.startswith(("--config.", "-config.")):
-            _check_field(config, *argument.lstrip("-").split("=", 1))
+        if argument.startswith(("--config.", "-config.", "--noconfig.", "-noconfig.")):
+            _check_field(config, *argument.lstrip("-").removeprefix("no").split("=", 1))
     try:
         config_flags.DEFINE_config_file("config", path, "Python file with get_config()", lock_config=True)
     except Exception as error:

@@ -57,7 +57,7 @@ class DataConfig:
     validation_fraction: float = bounded(0.1, low=0.0, high=0.9, open_low=True)
     test_fraction: float = bounded(0.1, low=0.0, high=0.9, open_low=True)
     split_order: str = choice("random", "sequential")
-    split_seed: int = bounded(0, low=0)
+    split_seed: int = bounded(0, low=0, high=2**32 - 1)
     item_shape: tuple[int, ...] = bounded((), low=1)
     resize: tuple[int, ...] = bounded((), low=1)
     grayscale: bool = False
@@ -115,7 +115,7 @@ class TrainingConfig:
     learning_rate: float = bounded(1e-3, low=0.0, open_low=True)
     learning_rate_schedule: Schedule = dataclasses.field(default_factory=Constant)
     gradient_clip_norm: float = bounded(0.0, low=0.0)
-    seed: int = bounded(0, low=0)
+    seed: int = bounded(0, low=0, high=2**32 - 1)
     steps_per_execution: int = bounded(0, low=0)
     jit_compile: str = choice("auto", "on", "off")
     strategy: str = choice("auto", "one_device", "mirrored")
@@ -135,7 +135,7 @@ class EvaluationConfig:
     """
 
     num_samples: int = bounded(100, low=1)
-    seed: int = bounded(0, low=0)
+    seed: int = bounded(0, low=0, high=2**32 - 1)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

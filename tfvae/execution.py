@@ -17,8 +17,8 @@ class Execution:
     """A Keras train or test function: takes an iterator, returns the logs of its last step.
 
     Args:
-      step: called in replica context with (data, count): `data` are tensors
-        `[rows, ...]`, of which the first `count` rows are real.
+      inputs: what a step needs of what Keras calls data: nested tensors `[rows, ...]`.
+      step: called in replica context with (inputs, count): of the rows the first `count` are real.
       logs: called after each execution; gives what Keras shows.
       steps_per_execution: at most so many steps in one program.
       remaining: gives how many steps this call may make: Keras lowers it at an epoch's end.
@@ -28,6 +28,7 @@ class Execution:
 
     def __init__(
         self,
+        inputs: Callable[[Any], Any],
         step: Callable[[Any, tf.Tensor], None],
         logs: Callable[[], dict[str, Any]],
         *,
@@ -36,7 +37,7 @@ class Execution:
         jit_compile: bool,
         batch_size: int | None = None,
     ) -> None:
-        self._step, self._logs, self._remaining = step, logs, remaining
+        self._inputs, self._step, self._logs, self._remaining = inputs, step, logs, remaining
         self._steps = steps_per_execution
         self._strategy = tf.distribute.get_strategy()
         # Keras cuts a batch into equal parts, rounded up.
@@ -65,7 +66,7 @@ class Execution:
         batches: list[Any] = []
         for _ in range(min(self._steps, self._remaining())):
             try:
-                batches.append(next(iterator))
+                batches.append(self._inputs(next(iterator)))
             except (StopIteration, tf.errors.OutOfRangeError):
                 if not batches:
                     raise
@@ -78,14 +79,19 @@ class Execution:
         return [[tf.convert_to_tensor(value) for value in values] for values in zip(*leaves, strict=True)]
 
     def _stack(self, steps: Any) -> list[tf.Tensor]:
-        """Leaves `[steps, rows, ...]`, padded with zeros in both."""
+        """Leaves `[steps, rows, ...]`, padded in both."""
         return [self._stack_leaf(values) for values in zip(*steps, strict=True)]
 
     def _stack_leaf(self, values: Any) -> tf.Tensor:
         padded = []
         for value in values:
-            missing = self._rows - int(value.shape[0])
-            padded.append(tf.pad(value, [[0, missing]] + [[0, 0]] * (value.shape.rank - 1)) if missing else value)
+            count = int(value.shape[0])
+            if count == 0:  # a replica that got none
+                value = tf.zeros([self._rows, *value.shape[1:]], value.dtype)
+            elif count < self._rows:
+                # The rows over again: they weigh nothing in the loss, and spoil no batch statistics.
+                value = tf.gather(value, tf.range(self._rows) % count)
+            padded.append(value)
         padded += [tf.zeros_like(padded[0])] * (self._steps - len(padded))
         return tf.stack(padded)
 

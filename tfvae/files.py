@@ -46,6 +46,20 @@ def read_json(path: str) -> Any:
         raise InputError(f"{path}: expected a readable JSON file: {error}") from error
 
 
+def check_folder(path: str, *, flag: str) -> None:
+    """Checks that a folder is or could be made and written to, and leaves nothing behind; raises as `make_folder`."""
+    missing, above = [], os.path.abspath(path)
+    while not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    try:
+        make_folder(path, flag=flag)
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
 def make_folder(path: str, *, flag: str) -> None:
     """Makes a folder that can be written to; raises `InputError` naming `flag` otherwise."""
     try:

@@ -142,4 +142,8 @@ def named_parameters(likelihood: tfd.Distribution) -> dict[str, tf.Tensor]:
     given = {name: base.parameters.get(name) for name in type(base).parameter_properties()}
     # A parameter that all dimensions share is given to each: an export's outputs begin with the rows.
     shape = base.batch_shape_tensor()
-    return {name: tf.broadcast_to(value, shape) for name, value in given.items() if value is not None}
+    return {
+        name: tf.ensure_shape(tf.broadcast_to(value, shape), base.batch_shape)
+        for name, value in given.items()
+        if value is not None
+    }

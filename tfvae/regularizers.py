@@ -36,12 +36,14 @@ def kl_divergence(posterior: tfd.Distribution, prior: tfd.Distribution) -> tf.Te
         return tfd.kl_divergence(posterior, prior)
     except NotImplementedError:
         # TFP registers matched families only; a diagonal normal has two of them.
-        return tfd.kl_divergence(posterior, _as_multivariate_normal(prior))
+        return tfd.kl_divergence(_as_multivariate_normal(posterior), _as_multivariate_normal(prior))
 
 
 def _as_multivariate_normal(distribution: tfd.Distribution) -> tfd.Distribution:
+    if isinstance(distribution, tfd.MultivariateNormalLinearOperator):
+        return distribution
     base = getattr(distribution, "distribution", None)
-    if isinstance(base, tfd.Normal) and base.batch_shape.rank == 1:
+    if isinstance(base, tfd.Normal):
         return tfd.MultivariateNormalDiag(loc=base.loc, scale_diag=base.scale)
     raise NotImplementedError(f"no closed-form KL against {distribution.name}")
 

@@ -26,6 +26,7 @@ class Rows:
       total: float32 scalar: the number of real rows in the global batch.
       keys: uint32 `[rows, 2]`: see `tfvae.random`.
       regularize: whether activity regularizers enter the loss.
+      training: whether layers such as dropout work as in training.
       rate: float32 `[rows]`, nats: KL(q(z|x) || p(z)), left here by the regularizer.
     """
 
@@ -33,6 +34,7 @@ class Rows:
     total: tf.Tensor
     keys: tf.Tensor
     regularize: bool = True
+    training: bool = False
     rate: tf.Tensor | None = None
 
     def mean(self, per_example: tf.Tensor) -> tf.Tensor:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfvae import random
+from tfvae.checks import distribution_layer, refuse_other_regularizer
 from tfvae.execution import Execution
 from tfvae.kinds import Objective
 from tfvae.networks import has_convolutions
@@ -15,7 +15,7 @@ from tfvae.objectives import SGVB_B, Terms
 from tfvae.posteriors import draw
 from tfvae.priors import standard_normal
 from tfvae.regularizers import KLRegularizer, plain
-from tfvae.rows import Rows, batch_rows
+from tfvae.rows import Rows, batch_rows, current_rows
 
 _METRICS = ("loss", "elbo", "rate", "distortion")
 _FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
@@ -50,11 +50,12 @@ class VAE(tf_keras.Model):
         distribution_layer(decoder, "decoder")
         self.encoder, self.decoder, self.seed = encoder, decoder, seed
         if not isinstance(posterior_layer.activity_regularizer, KLRegularizer):
-            _refuse_regularizer(posterior_layer)
+            refuse_other_regularizer(posterior_layer)
             prior = standard_normal(int(encoder.output_shape[-1])) if prior is None else prior
             posterior_layer.activity_regularizer = KLRegularizer(prior)
         elif prior is not None and prior is not posterior_layer.activity_regularizer.prior:
             raise ValueError("prior: the encoder's KL regularizer holds another prior, expected the same one or None")
+        self._posterior_layer = posterior_layer
         self.regularizer = posterior_layer.activity_regularizer
         self.latent_size = int(self.prior.event_shape[-1])
         # Optimizer steps made, rows of the test pass seen, and the first step whose loss was not finite.
@@ -64,6 +65,7 @@ class VAE(tf_keras.Model):
         # One attribute each: Keras keeps metrics in attributes apart from the weights.
         for metric in _METRICS:
             setattr(self, f"_{metric}_mean", tf_keras.metrics.Mean(metric))
+        self.built = True  # both networks are: `summary` and `load_weights` need no call first
 
     @staticmethod
     def _counter(name: str, value: int) -> tf.Variable:
@@ -80,19 +82,20 @@ class VAE(tf_keras.Model):
 
     def encode(self, x: Any) -> tfd.Distribution:
         """q(z|x) for x `[rows, *item_shape]`: batch shape `[rows]`, event shape `[latent_size]`."""
-        return plain(self.encoder(x))
+        return plain(self.encoder(x, training=_training()))
 
     def decode(self, z: Any) -> tfd.Distribution:
         """p(x|z) for z `[..., latent_size]`: batch shape `[...]`, event shape `item_shape`."""
         z = tf.convert_to_tensor(z)
         if z.shape.rank == 2:
-            return plain(self.decoder(z))
-        likelihood = plain(self.decoder(tf.reshape(z, [-1, z.shape[-1]])))
+            return plain(self.decoder(z, training=_training()))
+        likelihood = self.decode(tf.reshape(z, [-1, z.shape[-1]]))
         return tfd.BatchReshape(likelihood, tf.shape(z)[:-1])
 
     def call(self, x: Any, training: bool | None = None) -> tfd.Distribution:
         """p(x|z) at one draw of z from q(z|x); as a tensor it is what the decoder's layer says, by default a mean."""
-        return self.decoder(draw(self.encode(x)))
+        z = draw(plain(self.encoder(x, training=training)))
+        return self.decoder(z, training=training)
 
     def log_likelihood(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """log p(x|z).
@@ -164,12 +167,12 @@ class VAE(tf_keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One optimizer step on a batch: x, or a tuple that starts with it."""
-        self._train(data, _num_rows(data))
+        self._train(_inputs(data), _num_rows(data))
         return self._logs()
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """The terms of one batch, added to the metrics."""
-        self._test(data, _num_rows(data))
+        self._test(_inputs(data), _num_rows(data))
         return self._logs()
 
     def predict_step(self, data: Any) -> tf.Tensor:
@@ -207,11 +210,12 @@ class VAE(tf_keras.Model):
     # One step ---------------------------------------------------------------
 
     def _execution(self, step: Any, counter: tf.Variable) -> Execution:
-        def counted(data: Any, count: tf.Tensor) -> None:
-            step(data, count)
+        def counted(inputs: Any, count: tf.Tensor) -> None:
+            step(inputs, count)
             counter.assign_add(1)
 
         return Execution(
+            _inputs,
             counted,
             self._logs,
             steps_per_execution=int(self._steps_per_execution.numpy()),
@@ -223,10 +227,11 @@ class VAE(tf_keras.Model):
     def _logs(self) -> dict[str, Any]:
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _train(self, data: Any, count: tf.Tensor) -> None:
+    def _train(self, inputs: Any, count: tf.Tensor) -> None:
         step = tf.identity(self.steps)
         self.regularizer.weight.assign(self.objective.weight_at(step))
-        x, rows = self._unpack(data, count, stream=random.TRAINING, step=step, first_row=tf.zeros([], tf.int64))
+        x, rows = self._unpack(inputs, count, stream=random.TRAINING, step=step, first_row=tf.zeros([], tf.int64))
+        rows.training = True
         with tf.GradientTape() as tape:
             loss, terms = self._loss(x, rows)
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
@@ -237,14 +242,16 @@ class VAE(tf_keras.Model):
         first.assign(tf.where((first < 0) & ~tf.math.is_finite(loss), step, first))
         self.steps.assign_add(1)
 
-    def _test(self, data: Any, count: tf.Tensor) -> None:
+    def _test(self, inputs: Any, count: tf.Tensor) -> None:
         zero = tf.zeros([], tf.int64)
-        x, rows = self._unpack(data, count, stream=random.VALIDATION, step=zero, first_row=tf.identity(self._test_rows))
+        x, rows = self._unpack(
+            inputs, count, stream=random.VALIDATION, step=zero, first_row=tf.identity(self._test_rows)
+        )
         self._record(self._loss(x, rows)[1], rows)
         self._test_rows.assign_add(tf.cast(rows.total, tf.int64))
 
-    def _unpack(self, data: Any, count: tf.Tensor, **noise: Any) -> tuple[tf.Tensor, Rows]:
-        x, _, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
+    def _unpack(self, inputs: Any, count: tf.Tensor, **noise: Any) -> tuple[tf.Tensor, Rows]:
+        x, weights = (*inputs, None)[:2]
         size = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
         return x, batch_rows(count, size=size, weights=weights, seed=self.seed, **noise)
 
@@ -253,9 +260,12 @@ class VAE(tf_keras.Model):
         rows.regularize = self.objective.regularizes
         with rows.current():
             terms = self.objective.terms(self, x, rows)
-        # What layers add, the KL regularizer above all, is a mean over the batch already.
-        added = tf.add_n(self.losses) if self.losses else tf.zeros([], tf.float32)
-        loss = rows.mean(terms.loss) + added / self.distribute_strategy.num_replicas_in_sync
+        # What layers add is a mean over the batch already: the KL, and the user's own, such as weight decay.
+        kl = self._posterior_layer.losses
+        known = {id(loss) for loss in kl}
+        own = sum((loss for loss in self.losses if id(loss) not in known), start=tf.zeros([]))
+        loss = rows.mean(terms.loss) + (sum(kl) + own) / self.distribute_strategy.num_replicas_in_sync
+        terms.loss += own
         if rows.regularize:
             terms.loss += self.regularizer.weight * terms.rate
         return loss, terms
@@ -268,30 +278,17 @@ class VAE(tf_keras.Model):
             metric.update_state(tf.where(rows.weights > 0.0, value, 0.0), rows.weights)
 
 
+def _training() -> bool | None:
+    """What the current step says of dropout and its like; outside a step Keras decides."""
+    rows = current_rows()
+    return None if rows is None else rows.training
+
+
+def _inputs(data: Any) -> tuple[tf.Tensor, ...]:
+    """(x) or (x, weights of the rows) of what Keras calls data; y means nothing to a VAE."""
+    x, _, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
+    return (x,) if weights is None else (x, weights)
+
+
 def _num_rows(data: Any) -> tf.Tensor:
     return tf.shape(tf.nest.flatten(data)[0], out_type=tf.int64)[0]
-
-
-def distribution_layer(model: Any, role: str) -> Any:
-    """The last `tfp.layers` layer of an encoder or decoder."""
-    if not isinstance(model, tf_keras.Model):
-        kind = f"{type(model).__module__}.{type(model).__name__}"
-        raise ValueError(
-            f"{role}: received {kind}, expected a tf_keras model: tfp.layers work in tf_keras only, while tf.keras "
-            "and keras are Keras 3 in this TensorFlow"
-        )
-    if not model.built:
-        raise ValueError(f"{role}: received a model of unknown input shape, expected one that begins with InputLayer")
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, tfp.layers.DistributionLambda)]
-    if not found:
-        raise ValueError(f"{role}: expected a model that ends in a tfp.layers distribution, such as IndependentNormal")
-    return found[-1]
-
-
-def _refuse_regularizer(layer: Any) -> None:
-    if layer.activity_regularizer is not None:
-        kind = type(layer.activity_regularizer).__name__
-        raise ValueError(
-            f"encoder: its posterior layer has the activity regularizer {kind}, expected None or a "
-            "tfvae.KLRegularizer: TFP's own counts the KL twice in such a layer"
-        )

@@ -11,8 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.helpers import digits_config
+from tfvae import config as config_lib
 from tfvae.errors import InputError
-from tfvae.training import WorkDir, train, train_and_evaluate
+from tfvae.training import WorkDir, load_data, train, train_and_evaluate
 
 
 def run(path, **training):
@@ -96,11 +97,15 @@ def test_tensorboard_shows_the_terms_over_optimizer_steps(finished):
 
 
 def test_the_config_rebuilds_the_very_model(finished):
-    vae, config, step = WorkDir(str(finished[0] / "run")).load_model()
+    place = WorkDir(str(finished[0] / "run"))
+    (vae, config, step), (same, _, _) = place.load_model(), place.load_model()
     assert config.data.item_shape == (8, 8, 1) and step == finished[1].step
-    reader = tf.train.load_checkpoint(str(finished[0] / "run" / "checkpoints" / "best"))
-    stored = {tuple(s) for n, s in reader.get_variable_to_shape_map().items() if n.startswith("vae/encoder")}
-    assert {tuple(v.shape) for v in vae.encoder.trainable_variables} <= stored
+    assert config_lib.to_dict(config) == json.loads((finished[0] / "run" / "config.json").read_text())
+    test = load_data(config).test.examples(100)
+    np.testing.assert_array_equal(vae.encode(test).mean(), same.encode(test).mean())
+    # The export was made by the run itself.
+    served = tf.saved_model.load(finished[1].export).signatures["encode"](image=tf.constant(test))
+    np.testing.assert_allclose(vae.encode(test).mean(), served["mean"], atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, tmp_path):
@@ -220,3 +225,21 @@ def test_a_record_that_cannot_be_read_far_into_a_stream_is_one_line(tmp_path):
     config.data.split_order = "sequential"
     with pytest.raises(InputError, match=r"data\.source: received 'tfrecord:.*cannot be read"):
         train(config, str(tmp_path / "run"), verbose=False)
+
+
+def test_a_moved_run_and_an_export_elsewhere_make_nothing_again(copy, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("moved")
+    shutil.move(copy / "run", moved / "run")
+    config, export = digits_config(num_epochs=4), str(copy / "export")
+    train_and_evaluate(config, str(moved / "run"), export_dir=str(moved / "elsewhere"), verbose=False)
+    evaluated = (moved / "run" / "evaluation.json").stat().st_mtime_ns
+    train_and_evaluate(config, str(moved / "run"), export_dir=export, verbose=False)
+    assert os.listdir(export) == ["1"] and os.listdir(moved / "elsewhere") == ["1"]
+    assert (moved / "run" / "evaluation.json").stat().st_mtime_ns == evaluated
+
+
+def test_a_bad_export_folder_is_found_before_training(tmp_path):
+    (tmp_path / "export").write_text("a file")
+    with pytest.raises(InputError, match="--export_dir"):
+        run(tmp_path, num_epochs=1)
+    assert not (tmp_path / "run").exists()

@@ -94,7 +94,7 @@ def score(served: Served, item: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tens
     """An estimate of log p(x), the ELBO and its two terms, in nats, from the same posterior samples of each row."""
     # A row that is not valid has a finite mark, on the bad side of each number.
     estimate, valid = served.estimate(item, seed)
-    rate, distortion = estimate["rate"], estimate["distortion"]
+    rate, distortion = tf.cast(estimate["rate"], tf.float32), tf.cast(estimate["distortion"], tf.float32)
     gains = {"log_likelihood": estimate["log_likelihood"], "elbo": -(rate + distortion)}
     costs = {"rate": rate, "distortion": distortion}
     return {

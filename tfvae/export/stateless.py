@@ -8,7 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
-from tfvae.vae import VAE, distribution_layer
+from tfvae.checks import distribution_layer
+from tfvae.vae import VAE
 
 
 @contextlib.contextmanager

@@ -91,8 +91,8 @@ class Keeper(tf_keras.callbacks.Callback):
 
     def _refuse(self, what: str) -> None:
         raise InputError(
-            f"training.learning_rate: {what}: the last good checkpoint is kept, expected a smaller learning rate, "
-            "or training.gradient_clip_norm above 0"
+            f"training.learning_rate: {what}; what was saved before is kept. Expected a smaller learning rate, or "
+            "training.gradient_clip_norm above 0, in a new --workdir"
         )
 
 

@@ -20,16 +20,20 @@ from tfvae.vae import VAE
 _RECORD = "outputs.json"
 
 
-def is_missing(place: WorkDir, name: str, step: int, *, folder: str | None = None) -> bool:
-    """Whether an output was not made from the checkpoint of `step`, not in `folder`, or is gone."""
+def is_missing(place: WorkDir, name: str, step: int) -> bool:
+    """Whether an output was not made from the checkpoint of `step`, or is gone."""
     made = _recorded(place).get(name, {})
-    elsewhere = folder is not None and os.path.dirname(made.get("files", [""])[0]) != os.path.abspath(folder)
-    return made.get("step") != step or elsewhere or not all(map(os.path.exists, made["files"]))
+    return made.get("step") != step or not all(map(os.path.exists, files_of(place, name)))
 
 
 def files_of(place: WorkDir, name: str) -> list[str]:
     """The files or folders of an output that was made."""
-    return [_short(path) for path in _recorded(place)[name]["files"]]
+    return [os.path.join(place, path) for path in _recorded(place)[name]["files"]]
+
+
+def export_name(export_dir: str) -> str:
+    """The name of the output that is an export to a folder; each folder has its own."""
+    return f"export to {os.path.abspath(export_dir)}"
 
 
 def _recorded(place: WorkDir) -> dict[str, Any]:
@@ -38,8 +42,8 @@ def _recorded(place: WorkDir) -> dict[str, Any]:
 
 
 def _record(place: WorkDir, name: str, step: int, files: list[str]) -> None:
-    entry = {"step": step, "files": [os.path.abspath(path) for path in files]}
-    write_json(place.file(_RECORD), _recorded(place) | {name: entry})
+    """Files are the names inside the work directory, which may be moved; others are absolute paths."""
+    write_json(place.file(_RECORD), _recorded(place) | {name: {"step": step, "files": files}})
 
 
 def write_evaluation(
@@ -61,7 +65,7 @@ def write_evaluation(
     result["step"] = step
     write_json(place.evaluation_file, result)
     # A run ends with the test split: another in its place is not that output.
-    _record(place, "evaluation", step if split == "test" else -1, [place.evaluation_file])
+    _record(place, "evaluation", step if split == "test" else -1, [os.path.basename(place.evaluation_file)])
     return result
 
 
@@ -70,8 +74,8 @@ def write_pictures(place: WorkDir, vae: VAE, x: np.ndarray, *, step: int) -> Non
     make_folder(place.pictures, flag="--workdir")
     files = []
     for name, pixels in all_pictures(vae, x).items():
-        files.append(os.path.join(place.pictures, f"{name}.png"))
-        write_atomically(files[-1], png(pixels))
+        write_atomically(os.path.join(place.pictures, f"{name}.png"), png(pixels))
+        files.append(os.path.relpath(os.path.join(place.pictures, f"{name}.png"), place))
     _record(place, "pictures", step, files)
 
 
@@ -88,11 +92,5 @@ def write_export(
     if evaluation.get("step") == step:  # figures of another checkpoint are not this model's
         card["evaluation"] = evaluation
     path = export_saved_model(vae, export_dir, item_shape=config.data.item_shape, version=version, card=card)
-    _record(place, "export", step, [path])
+    _record(place, export_name(export_dir), step, [os.path.abspath(path)])
     return path
-
-
-def _short(path: str) -> str:
-    """A path relative to where the user stands, unless that leads upwards."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative

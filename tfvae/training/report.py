@@ -1,5 +1,7 @@
 """What a run says when it ends: what was reached and what to look at next."""
 
+import os
+
 from tfvae.training.train import Result
 
 
@@ -17,12 +19,18 @@ def report(result: Result, workdir: str) -> str:
         f"K = {evaluation['num_samples']}{'' if error is None else f', standard error {error:.2f}'})",
         "",
         "Look at it:",
-        *(f"  {path}" for path in result.pictures),
+        *(f"  {_short(path)}" for path in result.pictures),
         f"  tensorboard --logdir {workdir}/logs",
         "",
         "Use it, where only TensorFlow is installed:",
         "  import tensorflow as tf",
-        f"  model = tf.saved_model.load({result.export!r})",
+        f"  model = tf.saved_model.load({_short(result.export)!r})",
         "  print(model.signatures['generate'](seed=tf.constant([1, 2, 3], tf.int64)))",
     ]
     return "\n".join(lines)
+
+
+def _short(path: str) -> str:
+    """A path relative to where the user stands, unless that leads upwards."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative

@@ -15,7 +15,7 @@ from tfvae.build import build_vae
 from tfvae.config import Config
 from tfvae.data import DataSet
 from tfvae.errors import InputError
-from tfvae.files import make_folder, read_json
+from tfvae.files import check_folder, read_json
 from tfvae.training import outputs
 from tfvae.training.callbacks import Keeper, Progress, TensorBoard
 from tfvae.training.checkpoints import Checkpoints, RunState
@@ -62,6 +62,7 @@ def train_and_evaluate(
     Raises:
       InputError: for bad input, before anything is written; or when the loss is not finite.
     """
+    check_folder(export_dir, flag="--export_dir")
     config, dataset, trained = _train(config, workdir, verbose=verbose)
     return _finish(config, WorkDir(workdir), dataset, export_dir=export_dir, checkpoint=checkpoint, trained=trained)
 
@@ -79,7 +80,7 @@ def load_data(config: Config) -> DataSet:
 def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, DataSet, bool]:
     """The config with the data's shape, the data, and whether any step was missing and made."""
     config_lib.validate(config)
-    make_folder(workdir, flag="--workdir")
+    check_folder(workdir, flag="--workdir")
     dataset = load_data(config)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
     training, state = config.training, RunState()
@@ -182,12 +183,12 @@ def _finish(
         )
     if outputs.is_missing(place, "pictures", step):
         outputs.write_pictures(place, vae, dataset.test.examples(_NUM_PICTURED), step=step)
-    if outputs.is_missing(place, "export", step, folder=export_dir):
+    if outputs.is_missing(place, outputs.export_name(export_dir), step):
         outputs.write_export(place, vae, config, export_dir, step=step)
     return Result(
         trained=trained,
         step=step,
         evaluation=read_json(place.evaluation_file),
         pictures=outputs.files_of(place, "pictures"),
-        export=outputs.files_of(place, "export")[0],
+        export=outputs.files_of(place, outputs.export_name(export_dir))[0],
     )
