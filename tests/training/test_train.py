@@ -14,6 +14,8 @@ from tests.helpers import digits_config
 from tfvae import config as config_lib
 from tfvae.errors import InputError
 from tfvae.training import WorkDir, load_data, train, train_and_evaluate
+from tfvae.training.callbacks import Keeper
+from tfvae.training.checkpoints import RunState
 
 
 def run(path, **training):
@@ -180,13 +182,19 @@ def test_all_checkpoints_damaged_is_an_error_and_not_a_fresh_start(copy):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
-    with pytest.raises(InputError, match=r"training\.learning_rate: the .* is not finite (at step|after epoch)"):
+    with pytest.raises(InputError, match=r"training\.learning_rate: the loss is not finite at step \d+ \(epoch 1\)"):
         run(tmp_path, num_epochs=50, learning_rate=1e25, optimizer="sgd")
     assert not (tmp_path / "run" / "evaluation.json").exists() and not (tmp_path / "export").exists()
     for path in (tmp_path / "run" / "checkpoints").glob("ckpt-*.index"):
         reader = tf.train.load_checkpoint(str(path.with_suffix("")))
         kernels = [name for name in reader.get_variable_to_shape_map() if "kernel" in name]
         assert all(np.isfinite(reader.get_tensor(name)).all() for name in kernels)
+
+
+def test_a_validation_that_is_not_finite_stops_the_run_before_it_is_saved():
+    keeper = Keeper(None, RunState(), patience=0, steps_per_epoch=27)  # nothing to save with
+    with pytest.raises(InputError, match="the validation ELBO is not finite after epoch 3"):
+        keeper.on_epoch_end(2, {"val_elbo": float("nan")})
 
 
 def test_early_stopping_keeps_the_best_and_is_remembered(tmp_path):
