@@ -82,6 +82,12 @@ CASES = {
     "unknown checkpoint": Case("--workdir={path}/run --checkpoint=third", ("--checkpoint", "third"), "export"),
     "a word too many": Case("--workdir={path}/run please", ("please",), "export"),
 }  # fmt: skip
+if "TFDS_DATA_DIR" in os.environ:
+    CASES["unknown split of a tfds set"] = Case(
+        "--config.data.source=tfds:mnist --config.data.train_split=trian",
+        ("data.train_split", "trian", "train, test"),
+        environment={"TFDS_DATA_DIR": os.environ["TFDS_DATA_DIR"]},
+    )
 
 
 def write_bad_data(path):
