@@ -333,3 +333,12 @@ def test_distributions_in_half_precision_are_refused():
             VAE(*own_networks())
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
+
+
+def test_padding_repeats_the_rows_of_the_batch():
+    normalization = layers.BatchNormalization(momentum=0.0)
+    vae, x = VAE(*with_layer(normalization)), binary_data(23)
+    vae.compile(jit_compile=False)
+    vae.fit(x, batch_size=13, shuffle=False, verbose=0)
+    seen = x[13 + np.arange(13) % 10]  # the ten rows of the last batch, three of them twice
+    np.testing.assert_allclose(normalization.moving_mean, seen.reshape(13, -1).mean(axis=0), atol=1e-6)
