@@ -8,6 +8,7 @@ import tf_keras
 
 from tfvae import posteriors, priors, random
 from tfvae.regularizers import KLRegularizer, kl_divergence, plain
+from tfvae.reparameterization import reparameterize
 from tfvae.rows import Rows
 
 tfd, tfpl = tfp.distributions, tfp.layers
@@ -48,7 +49,7 @@ def test_kl_equals_the_formula_and_monte_carlo(posterior, prior):
     kl = kl_divergence(q, p)
     expected = [full_kl(m, c, prior_mean, prior_cov) for m, c in zip(MEAN, covariances, strict=True)]
     np.testing.assert_allclose(kl, expected, rtol=1e-5)
-    z = posteriors.reparameterize(q, random.normals(random.row_keys(0, 1, rows=tf.range(4)), SIZE, num_samples=20_000))
+    z = reparameterize(q, random.normals(random.row_keys(0, 1, rows=tf.range(4)), SIZE, num_samples=20_000))
     log_ratio = (q.log_prob(z) - p.log_prob(z)).numpy()
     error = log_ratio.std(axis=0) / np.sqrt(len(log_ratio))
     assert np.all(np.abs(log_ratio.mean(axis=0) - expected) < 4 * error)

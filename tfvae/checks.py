@@ -38,3 +38,28 @@ def refuse_other_regularizer(layer: Any) -> None:
             f"encoder: its posterior layer has the activity regularizer {kind}, expected None or a "
             "tfvae.KLRegularizer: TFP's own counts the KL twice in such a layer"
         )
+
+
+def sizes(encoder: Any, decoder: Any, prior: Any) -> tuple[int, int]:
+    """The number of latents and of labels (0 for a model that is not conditional) of parts that fit together.
+
+    Raises:
+      ValueError: for parts that do not.
+    """
+    latent_size = int(encoder.output_shape[-1])
+    if prior.batch_shape.rank or tuple(prior.event_shape) != (latent_size,):
+        raise ValueError(
+            f"prior: received batch shape {tuple(prior.batch_shape)} and event shape {tuple(prior.event_shape)}, "
+            f"expected () and the encoder's ({latent_size},)"
+        )
+    if decoder.inputs[0].shape[1:] != [latent_size]:
+        raise ValueError(
+            f"decoder: its input is {tuple(decoder.inputs[0].shape[1:])}, expected the encoder's z, ({latent_size},)"
+        )
+    labels = [[tuple(label.shape[1:]) for label in model.inputs[1:]] for model in (encoder, decoder)]
+    if labels[0] != labels[1] or len(labels[0]) > 1 or any(len(shape) != 1 for shape in labels[0]):
+        raise ValueError(
+            f"decoder: beside its first input the encoder takes {labels[0]}, the decoder {labels[1]}, expected one "
+            "label of the same size for both, or none"
+        )
+    return latent_size, int(labels[0][0][0]) if labels[0] else 0

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags, logging
 
 from tfvae.component import Component
-from tfvae.config import from_file
+from tfvae.config import from_file, split_argument
 from tfvae.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -109,11 +109,17 @@ def _define_config(default: str) -> None:
 
 
 def _load_config(path: str) -> Any:
-    if not os.path.isfile(path):
+    if not os.path.isfile(split_argument(path)[0]):
         raise InputError(f"--config: received {path!r}, expected a Python file with get_config()")
     with quiet():  # config files import TensorFlow through the parts they choose
         try:
             return from_file(path)
+        except InputError as error:
+            raise InputError(f"--config: {path}: {error}") from error
+        except TypeError as error:
+            if split_argument(path)[1] and "positional argument" in str(error):
+                raise InputError(f"--config: received {path!r}, expected no argument after the file") from error
+            raise InputError(f"--config: {path}: {type(error).__name__}: {error}") from error
         except Exception as error:
             raise InputError(f"--config: {path}: {type(error).__name__}: {error}") from error
 

@@ -6,6 +6,10 @@ TensorFlow is not imported here, so Keras models, layers and distributions are `
 from typing import Any, ClassVar
 
 from tfvae.component import Component
+from tfvae.support import Support
+
+# Where z can be, from all numbers to the simplex: z > 0 and sum z = 1.
+SUPPORTS = ("real", "positive", "unit", "simplex")
 
 
 class Network(Component):
@@ -42,19 +46,46 @@ class Network(Component):
 
 
 class Prior(Component):
-    """Kind of p(z): see `tfvae.priors`."""
+    """Kind of p(z): see `tfvae.priors`.
+
+    Attributes:
+      support: of z: a name in `SUPPORTS`, or "any" for a prior that takes that of the posterior.
+    """
 
     __slots__ = ()
+
+    support: ClassVar[str] = "real"
 
     def build(self, latent_size: int) -> Any:
         """The TFP distribution of z: no batch shape, event shape `[latent_size]`."""
         raise NotImplementedError
 
+    def build_beside(self, encode: Any, item_shape: tuple[int, ...], latent_size: int, *, examples: Any = None) -> Any:
+        """As `build`, for a prior that is made of the encoder or begins from data; by default it is `build`.
+
+        Args:
+          encode: the function x `[rows, *item_shape]` -> q(z|x); numbers outside the likelihood's range are clipped.
+          item_shape: of one x.
+          latent_size: of z.
+          examples: a function n -> at most n training examples, float32 `[n, *item_shape]`; None where a
+            checkpoint will be restored, and with it what begins from data.
+        """
+        del encode, item_shape, examples
+        return self.build(latent_size)
+
 
 class Posterior(Component):
-    """Kind of q(z|x): see `tfvae.posteriors`."""
+    """Kind of q(z|x): see `tfvae.posteriors`.
+
+    Attributes:
+      support: of z: a name in `SUPPORTS`.
+      min_latent_size: the smallest size it is defined for.
+    """
 
     __slots__ = ()
+
+    support: ClassVar[str] = "real"
+    min_latent_size: ClassVar[int] = 1
 
     def params_size(self, latent_size: int) -> int:
         """How many numbers the encoder's network gives for one example."""
@@ -69,24 +100,42 @@ class Likelihood(Component):
     """Kind of p(x|z): see `tfvae.likelihoods`.
 
     Attributes:
-      params_per_dim: how many numbers the decoder's network gives for each dimension of x.
+      scale: what values of x it takes, as `data.scale` names them: "unit", numbers in [0, 1], or
+        "none", the stored values as they are.
     """
 
     __slots__ = ()
 
-    params_per_dim: ClassVar[int] = 1
+    scale: ClassVar[str] = "unit"
+
+    @property
+    def params_per_dim(self) -> int:
+        """How many numbers the decoder's network gives for each dimension of `params_shape`."""
+        return 1
+
+    def params_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape that the decoder's network works in; by default that of x."""
+        return item_shape
 
     def layer(self, item_shape: tuple[int, ...]) -> Any:
         """The `tfp.layers` layer over them; as a tensor it is the mean."""
         raise NotImplementedError
 
+    def features(self, item_shape: tuple[int, ...]) -> Any:
+        """A Keras layer x `[rows, *item_shape]` -> what the encoder's network is given; None: x itself."""
+        return None
+
     def output_bias(self, mean: Any) -> Any:
         """Parameters, flat, that give the data's mean `[*item_shape]` whatever z is."""
         raise NotImplementedError
 
+    def support(self, item_shape: tuple[int, ...]) -> Support:
+        """The values of x that have a density or mass."""
+        raise NotImplementedError
+
     def check(self, values: Any, *, field: str = "data") -> None:
         """Raises `InputError`, beginning with `field`, where p(x|z) has no density or mass at `values`."""
-        raise NotImplementedError
+        self.support(values.shape[1:]).check(values, field=field, likelihood=self.tag)
 
 
 class Objective(Component):
@@ -95,11 +144,13 @@ class Objective(Component):
     Attributes:
       regularizes: whether the KL enters the loss through the posterior's activity
         regularizer; False for an objective with a KL of its own.
+      num_samples: L, draws of z for each example.
     """
 
     __slots__ = ()
 
     regularizes: ClassVar[bool] = True
+    num_samples: int = 1
 
     def weight_at(self, step: Any) -> Any:
         """The factor of the rate in the loss at an optimizer step; 1 for the ELBO."""

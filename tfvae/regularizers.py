@@ -1,4 +1,4 @@
-"""The KL divergence from the prior as an activity regularizer of the posterior layer.
+"""The KL divergence from the prior: in closed form, by Monte Carlo, and as an activity regularizer.
 
 `tfp.layers.KLDivergenceRegularizer` counts the KL twice there: a `tfp.layers` layer
 returns (distribution, sample), Keras regularizes both, and TFP's regularizer finds the
@@ -11,7 +11,9 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
-from tfvae.rows import current_rows
+from tfvae import random
+from tfvae.reparameterization import log_prob_of_draw, reparameterize
+from tfvae.rows import Rows, current_rows
 
 
 def plain(distribution: tfd.Distribution) -> tfd.Distribution:
@@ -43,9 +45,42 @@ def _as_multivariate_normal(distribution: tfd.Distribution) -> tfd.Distribution:
     if isinstance(distribution, tfd.MultivariateNormalLinearOperator):
         return distribution
     base = getattr(distribution, "distribution", None)
-    if isinstance(base, tfd.Normal):
+    # A transformed normal has a `distribution` too, which it is not.
+    if isinstance(distribution, tfd.Independent) and isinstance(base, tfd.Normal):
         return tfd.MultivariateNormalDiag(loc=base.loc, scale_diag=base.scale)
     raise NotImplementedError(f"no closed-form KL against {distribution.name}")
+
+
+def closed_form(posterior: tfd.Distribution, prior: tfd.Distribution) -> tf.Tensor | None:
+    """`kl_divergence`, or None for a pair that it does not know."""
+    try:
+        return kl_divergence(posterior, prior)
+    except NotImplementedError:
+        return None
+
+
+def log_ratio(posterior: tfd.Distribution, prior: tfd.Distribution, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """log q(z|x) - log p(z) at z = `reparameterize(posterior, noise)`, `[..., rows, latent_size]`.
+
+    Returns:
+      float32 `[..., rows]`, nats; its mean over noise is the KL.
+    """
+    return log_prob_of_draw(posterior, noise, z) - prior.log_prob(z)
+
+
+def rate(posterior: tfd.Distribution, prior: tfd.Distribution, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """KL(q(z|x) || p(z)): in closed form where there is one, else the mean of `log_ratio` over draws.
+
+    Args:
+      posterior: batch shape `[rows]`.
+      prior: no batch shape.
+      noise, z: `[num_samples, rows, latent_size]`, as for `log_ratio`.
+
+    Returns:
+      float32 `[rows]`, nats.
+    """
+    known = closed_form(posterior, prior)
+    return tf.reduce_mean(log_ratio(posterior, prior, noise, z), axis=0) if known is None else known
 
 
 class KLRegularizer(tf_keras.regularizers.Regularizer, tf.Module):
@@ -54,7 +89,7 @@ class KLRegularizer(tf_keras.regularizers.Regularizer, tf.Module):
     Set it as `activity_regularizer` of a `tfp.layers` posterior.
 
     Attributes:
-      prior: p(z).
+      prior: p(z). Where no closed form of the KL is known it is estimated from the rows' own draws.
       weight: float32 variable: beta of the beta-VAE, 1 for the ELBO.
     """
 
@@ -72,15 +107,24 @@ class KLRegularizer(tf_keras.regularizers.Regularizer, tf.Module):
         rows = current_rows()
         if rows is not None and not rows.regularize:
             return tf.zeros([], tf.float32)
-        rate = kl_divergence(plain(activity), self.prior)
+        posterior = plain(activity)
+        known = closed_form(posterior, self.prior)
         if rows is None:
-            mean = tf.reduce_mean(rate)
+            if known is None:
+                z = posterior.sample()
+                known = posterior.log_prob(z) - self.prior.log_prob(z)
+            mean = tf.reduce_mean(known)
         else:
-            rows.rate = rate
+            rows.rate = self._sampled(posterior, rows) if known is None else known
             # Keras scales a layer's losses by 1 / replicas, but the shares sum to the mean already.
-            mean = rows.mean(rate) * float(tf.distribute.get_strategy().num_replicas_in_sync)
+            mean = rows.mean(rows.rate) * float(tf.distribute.get_strategy().num_replicas_in_sync)
         # Keras divides by the first axis of the activity's value (rows, or samples): undo it.
         return self.weight * mean * tf.cast(tf.shape(tf.convert_to_tensor(activity))[0], tf.float32)
+
+    def _sampled(self, posterior: tfd.Distribution, rows: Rows) -> tf.Tensor:
+        # The draws of the objective: the same keys give the same noise.
+        noise = random.normals(rows.keys, int(posterior.event_shape[-1]), num_samples=rows.num_samples)
+        return rate(posterior, self.prior, noise, reparameterize(posterior, noise))
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError("a KLRegularizer holds a prior and is not serialised; export the model instead")

@@ -8,6 +8,9 @@ from tensorflow_probability import distributions as tfd
 
 from tfvae import random
 
+# TFP makes an object of these private parents where a part, such as a flow's bijector, is no composite tensor.
+_Independent, _TransformedDistribution = tfd.Independent.__base__, tfd.TransformedDistribution.__base__
+
 
 @functools.singledispatch
 def reparameterize(posterior: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
@@ -28,7 +31,7 @@ def reparameterize(posterior: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
     raise TypeError(f"{type(posterior).__name__} has no registered reparameterization")
 
 
-@reparameterize.register(tfd.Independent)
+@reparameterize.register(_Independent)
 def _(posterior: tfd.Independent, noise: tf.Tensor) -> tf.Tensor:
     return reparameterize(posterior.distribution, noise)
 
@@ -43,6 +46,21 @@ def _(posterior: tfd.Normal, noise: tf.Tensor) -> tf.Tensor:
 def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor) -> tf.Tensor:
     # z = mu + L epsilon
     return posterior.loc + posterior.scale.matvec(noise)
+
+
+@reparameterize.register(_TransformedDistribution)
+def _(posterior: tfd.TransformedDistribution, noise: tf.Tensor) -> tf.Tensor:
+    # z = f(z_0), z_0 ~ base
+    return posterior.bijector.forward(reparameterize(posterior.distribution, noise))
+
+
+def log_uniforms(noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """log u and log(1 - u) of the uniform number u = Phi(noise), for a draw by an inverse distribution function.
+
+    In float32 u itself rounds to 1 where noise is above 5.4: the logarithms keep both tails.
+    """
+    standard = tfd.Normal(0.0, 1.0)
+    return standard.log_cdf(noise), standard.log_cdf(-noise)
 
 
 @functools.singledispatch
@@ -64,7 +82,7 @@ def log_prob_of_draw(posterior: tfd.Distribution, noise: tf.Tensor, z: tf.Tensor
     return posterior.log_prob(z)
 
 
-@log_prob_of_draw.register(tfd.Independent)
+@log_prob_of_draw.register(_Independent)
 def _(posterior: tfd.Independent, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(log_prob_of_draw(posterior.distribution, noise, z), axis=-1)
 
@@ -83,6 +101,16 @@ def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor, z: tf.T
     return tf.reduce_sum(_standard_normal_log_prob(noise), axis=-1) - posterior.scale.log_abs_determinant()
 
 
+@log_prob_of_draw.register(_TransformedDistribution)
+def _(posterior: tfd.TransformedDistribution, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    del z
+    base, bijector = posterior.distribution, posterior.bijector
+    start = reparameterize(base, noise)
+    # log q(z_0) - log |det df / dz_0|: by the pass from z_0 to z, as the other may take a step for each dimension
+    determinant = bijector.forward_log_det_jacobian(start, event_ndims=len(base.event_shape))
+    return log_prob_of_draw(base, noise, start) - determinant
+
+
 def _standard_normal_log_prob(noise: tf.Tensor) -> tf.Tensor:
     return -0.5 * noise**2 - 0.5 * math.log(2.0 * math.pi)
 
@@ -99,3 +127,40 @@ def draw_prior(prior: tfd.Distribution, keys: tf.Tensor) -> tf.Tensor:
       float32 `[rows, latent_size]`.
     """
     return reparameterize(prior, random.normals(keys, int(prior.event_shape[-1]))[0])
+
+
+def center(posterior: tfd.Distribution) -> tf.Tensor:
+    """A point that stands for q(z|x): its mean where that is known, else the image of the mean noise.
+
+    Args:
+      posterior: batch shape `[rows]`.
+
+    Returns:
+      float32 `[rows, latent_size]`.
+    """
+    try:
+        return posterior.mean()
+    except NotImplementedError:
+        rows, size = int(posterior.batch_shape[0] or -1), int(posterior.event_shape[-1])
+        shape = tf.concat([posterior.batch_shape_tensor(), [size]], axis=0)
+        return tf.ensure_shape(reparameterize(posterior, tf.zeros(shape)), [rows if rows > 0 else None, size])
+
+
+def moments(posterior: tfd.Distribution, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The mean and the standard deviation of q(z|x): where none is known, or none is finite, those of draws.
+
+    Args:
+      posterior: batch shape `[rows]`.
+      noise: standard normal, `[num_samples, rows, latent_size]`.
+
+    Returns:
+      float32 `[rows, latent_size]` each.
+    """
+    z = reparameterize(posterior, noise)
+    drawn = tf.reduce_mean(z, axis=0), tf.math.reduce_std(z, axis=0)
+    try:
+        own = posterior.mean(), posterior.stddev()
+    except NotImplementedError:
+        return drawn
+    # A variance that is the small difference of two moments can round to below zero.
+    return tuple(tf.where(tf.math.is_finite(known), known, other) for known, other in zip(own, drawn, strict=True))

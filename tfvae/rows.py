@@ -25,16 +25,24 @@ class Rows:
       weights: float32 `[rows]`: 1 for a real row, 0 for padding, or the user's weight.
       total: float32 scalar: the number of real rows in the global batch.
       keys: uint32 `[rows, 2]`: see `tfvae.random`.
+      labels: int64 `[rows]`, for a model that is conditional on them, or None.
+      step: int64 scalar: optimizer steps made so far.
+      num_samples: L, draws of z for each row; a KL without closed form is estimated from them.
       regularize: whether activity regularizers enter the loss.
       training: whether layers such as dropout work as in training.
+      draw_weights: whether layers with a posterior over their weights draw them; their means otherwise.
       rate: float32 `[rows]`, nats: KL(q(z|x) || p(z)), left here by the regularizer.
     """
 
     weights: tf.Tensor
     total: tf.Tensor
     keys: tf.Tensor
+    labels: tf.Tensor | None = None
+    step: tf.Tensor | int = 0
+    num_samples: int = 1
     regularize: bool = True
     training: bool = False
+    draw_weights: bool = False
     rate: tf.Tensor | None = None
 
     def mean(self, per_example: tf.Tensor) -> tf.Tensor:
@@ -55,6 +63,15 @@ class Rows:
             yield self
         finally:
             _thread.rows = before
+
+
+def plain_rows(count: tf.Tensor | int, *, labels: tf.Tensor | None = None) -> Rows:
+    """Rows of no step: they weigh one each, have no noise of their own, and nothing regularizes."""
+    count = tf.convert_to_tensor(count)
+    return Rows(
+        weights=tf.ones([count]), total=tf.cast(count, tf.float32), keys=tf.zeros([count, 2], tf.uint32),
+        labels=labels, regularize=False,
+    )  # fmt: skip
 
 
 _thread = threading.local()
@@ -100,3 +117,50 @@ def batch_rows(
     keys = random.row_keys(seed, stream, step=step, rows=first_row + before + places)
     weights = real if weights is None else real * tf.cast(weights, tf.float32)
     return Rows(weights=weights, total=tf.cast(total, tf.float32), keys=keys)
+
+
+def gather_replicas(values: tf.Tensor) -> tf.Tensor:
+    """`[rows, ...]` of this replica to `[all rows, ...]`, those of all replicas in order; in replica context.
+
+    Gradients flow back to the rows of the other replicas: a loss over the whole batch,
+    shared out among them, has the gradient that it has on one device.
+    """
+    start, total = _place(tf.shape(values)[0])
+    if total is None:
+        return values
+    # This replica's rows at their place among zeros: the sum over replicas is the whole.
+    after = total - start - tf.shape(values)[0]
+    around = tf.concat([[[start, after]], tf.zeros([values.shape.rank - 1, 2], tf.int32)], axis=0)
+    return _sum_replicas(tf.pad(values, around))
+
+
+def own_rows(values: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
+    """This replica's `size` rows of what has the leading axis of `gather_replicas`; in replica context."""
+    start, total = _place(tf.convert_to_tensor(size))
+    return values if total is None else values[start : start + size]
+
+
+def global_mean(rows: Rows, per_example: tf.Tensor) -> tf.Tensor:
+    """The weighted mean of `[rows, ...]` over the real rows of all replicas: `[...]`; in replica context."""
+    weights = tf.reshape(rows.weights, [-1] + [1] * (per_example.shape.rank - 1))
+    share = tf.reduce_sum(weights * tf.where(weights > 0.0, per_example, 0.0), axis=0)
+    return tf.math.divide_no_nan(_sum_replicas(share), _sum_replicas(tf.reduce_sum(rows.weights)))
+
+
+def _place(size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Where this replica's `size` rows begin among those of all, and how many these are; None for one replica."""
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
+        return tf.zeros([], tf.int32), None
+    replica = context.replica_id_in_sync_group
+    # Not `size` times `replica`: a step that Keras cuts by itself may give unequal parts.
+    sizes = _sum_replicas(tf.one_hot(replica, replicas, dtype=tf.int32) * size)
+    return tf.reduce_sum(tf.where(tf.range(replicas) < replica, sizes, 0)), tf.reduce_sum(sizes)
+
+
+def _sum_replicas(values: tf.Tensor) -> tf.Tensor:
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)

@@ -32,6 +32,42 @@ def test_digits_are_cut_in_one_way(split_seed):
         np.testing.assert_array_equal(labels, digits.target[part])
 
 
+TABLE = DataConfig(source="digits_table", scale="none")
+
+
+def test_digits_table():
+    d, digits = data.load(TABLE), load_digits()
+    order = np.random.default_rng(0).permutation(1797)
+    assert (d.item_shape, d.num_levels, d.num_labels) == ((7,), None, 10) and d.label_names == tuple("0123456789")
+    for name, part in (("train", order[:1350]), ("validation", order[1350:1500]), ("test", order[1500:])):
+        x, labels = d.split(name).examples(len(part), labels=True)
+        assert x.dtype == np.float32
+        np.testing.assert_array_equal(labels, digits.target[part])
+        for row, image, label in zip(x[:20], digits.images[part], labels, strict=False):
+            # Each dot of ink for itself: its row and column.
+            dots = np.array([(i, j) for i in range(8) for j in range(8) for _ in range(int(image[i, j]))], float)
+            centre = dots.mean(axis=0)
+            spread = np.sqrt(((dots - centre) ** 2).sum(axis=1).mean())
+            dark = sum(value >= 8 for value in image.ravel())
+            expected = [label, dark, centre[0] < 3.5, (len(dots) - 312) / 35, (centre[0] - 3.5) / 0.4]
+            expected += [(centre[1] - 3.5) / 0.3, (spread - 2.6) / 0.2]
+            np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
+    mean, std = x[:, 3:].mean(axis=0), x[:, 3:].std(axis=0)
+    assert abs(mean).max() < 0.4 and std.min() > 0.8 and std.max() < 1.2
+    np.testing.assert_allclose(d.train.mean(), d.train.examples(1350).mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_digits_table_needs_scale_none():
+    with pytest.raises(InputError, match=r"^data\.scale: received 'unit', expected 'none': columns of 'digits_table'"):
+        data.load(DataConfig(source="digits_table"))
+
+
+def test_digits_as_they_are():
+    d = data.load(DataConfig(scale="none"))
+    np.testing.assert_array_equal(d.train.examples(9), 16 * data.load(DataConfig()).train.examples(9))
+    assert d.num_levels == 17 and d.train.mean().max() > 8
+
+
 @pytest.fixture
 def opened(tmp_path):
     """`load` of an NPZ file of these arrays, in their order."""
@@ -80,6 +116,80 @@ def test_labels(opened):
 def test_no_labels(opened):
     with pytest.raises(InputError, match="which has no labels, expected a labelled source"):
         opened(images=GREY).test.evaluation_batches(batch_size=2, labels=True)
+
+
+def test_num_labels(opened):
+    assert opened(images=GREY).num_labels == 0
+    assert opened(images=GREY, labels=np.arange(30)).num_labels == 24  # the training examples alone
+    assert opened(images=GREY, labels=np.array(["pear", "apple", "fig"] * 10)).num_labels == 3
+
+
+def test_negative_labels_are_refused_where_asked_for(opened):
+    d = opened(images=GREY, labels=np.arange(30) - 1)
+    assert d.train.examples(3).shape == (3, 4, 5, 1)
+    says = r"data\.source: received 'npz:.*x\.npz' with the label -1 in its train split, expected labels of at least 0$"
+    for ask in (
+        lambda: d.train.training_batches(batch_size=2, seed=0, labels=True),
+        lambda: d.train.evaluation_batches(batch_size=2, labels=True),
+        lambda: d.train.examples(2, labels=True),
+    ):
+        with pytest.raises(InputError, match=says):
+            ask()
+    assert d.test.examples(1, labels=True)[1] == [26]  # no negative one there
+
+
+# Values as they are -------------------------------------------------------------
+
+ANY = np.random.default_rng(1).normal(scale=1e3, size=(30, 5))
+NONE = {"scale": "none"}
+
+
+@pytest.mark.parametrize(
+    ("values", "num_levels"),
+    [
+        (ANY, None),
+        (ANY.astype(np.float32).reshape(30, 5, 1, 1), None),
+        (ANY.astype(np.float16), None),
+        (ANY.astype(np.int64), None),
+        (np.arange(150, dtype=np.uint32).reshape(30, 5) << 20, None),
+        (np.full((30, 2), -(2**40)), None),
+        (GREY.reshape(30, 20), 256),
+        (GREY.reshape(30, 20) > 99, 2),
+    ],
+)
+@pytest.mark.parametrize("key", ["images", "data"])
+def test_any_numbers(opened, key, values, num_levels):
+    d = opened(**{key: values}, fields=NONE)
+    assert d.item_shape == values.shape[1:] and d.num_levels == num_levels
+    found = np.concatenate([everything(d.split(name)) for name in ("train", "validation", "test")])
+    np.testing.assert_array_equal(found, values.astype(np.float32))
+    np.testing.assert_allclose(d.train.mean(), values[:24].astype(float).mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[1.0], [np.nan], [2.0]]), "values in 'data' that are NaN, infinite or too large for float32"),
+        (np.array([[1.0], [-np.inf], [2.0]]), "values in 'data' that are NaN, infinite"),
+        (np.array([[1.0], [1e39], [2.0]]), "too large for float32, expected finite numbers"),
+        (np.array([[1], [2**24 + 1], [2]]), r"the integer 16777217 in 'data', expected integers that float32 holds"),
+        (np.array([[1], [2**53 + 1], [2]]), "the integer 9007199254740993"),
+        (np.array([[1], [2**64 - 1], [2]], np.uint64), "the integer 18446744073709551615"),
+        (np.zeros((5, 2), complex), "'data' of type complex128"),
+        (np.zeros(5), r"'data' of shape \(5,\)"),
+    ],
+)
+def test_numbers_that_float32_does_not_hold(opened, values, message):
+    with pytest.raises(InputError, match=message):
+        opened(data=values, fields=NONE)
+
+
+def test_data_or_images(opened):
+    np.testing.assert_array_equal(everything(opened(data=GREY).train), everything(opened(images=GREY).train))
+    with pytest.raises(InputError, match=r"the keys \['images', 'data'\], expected the key 'images' or, instead of it"):
+        opened(images=GREY, data=GREY)
+    with pytest.raises(InputError, match=r"values from 127.5 .* in 'data', .*, or data\.scale = 'none' for values as"):
+        opened(data=np.full((5, 2, 2), 127.5))
 
 
 BAD = np.full((5, 2, 2), 0.5)

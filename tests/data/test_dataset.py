@@ -137,6 +137,26 @@ def test_labels_belong_to_their_images(opened):
         np.testing.assert_array_equal(label, numbers(x) % 7)
 
 
+@pytest.mark.parametrize("mode", MODES[:3], ids=str)
+def test_labels_in_training(opened, mode):
+    split = opened(**mode).train
+    steps = split.steps_per_epoch(BATCH)
+    for first in (0, steps + 3):
+        plain = take(split.training_batches(batch_size=BATCH, seed=3, first_step=first), 2 * steps)
+        labelled = split.training_batches(batch_size=BATCH, seed=3, first_step=first, labels=True)
+        assert labelled.element_spec[1] == tf.TensorSpec([None], tf.int64)
+        pairs = list(itertools.islice(labelled, 2 * steps))
+        assert_same([x.numpy() for x, _ in pairs], plain)
+        if "binarization" not in mode:
+            for x, label in pairs:
+                np.testing.assert_array_equal(label, numbers(x) % 7)
+        assert np.concatenate([y for _, y in pairs]).max() == 6
+
+
+def test_num_labels(opened):
+    assert opened().num_labels == 7
+
+
 def epochs_by_number(split, count):
     """`[count, num_examples, ...]`, each epoch sorted by the number of its images."""
     steps = split.steps_per_epoch(BATCH)
@@ -181,6 +201,10 @@ def test_examples(opened):
     whole = np.concatenate(take(split.evaluation_batches(batch_size=7), 99))
     np.testing.assert_array_equal(split.examples(5), whole[:5])
     np.testing.assert_array_equal(split.examples([9, 2, 2]), whole[[9, 2, 2]])
+    x, labels = split.examples([9, 2, 2], labels=True)
+    np.testing.assert_array_equal(x, whole[[9, 2, 2]])
+    np.testing.assert_array_equal(labels, numbers(x) % 7)
+    assert labels.dtype == np.int64 and split.examples(0, labels=True)[1].shape == (0,)
     assert len(split.examples(1000)) == 30 and split.examples(0).shape == (0, 4, 6, 1)
 
 
@@ -193,6 +217,15 @@ def test_mean(opened, mode):
     np.testing.assert_allclose(mean, seen.mean(axis=0), atol=0.12 if "static" in mode.values() else 0.05)
     if not mode:
         np.testing.assert_allclose(mean, seen[:240].mean(axis=0), atol=1e-6)
+
+
+def test_scale_none(opened):
+    split = opened(scale="none").train
+    np.testing.assert_allclose(split.mean(), 255 * opened().train.mean(), rtol=1e-5)
+    ours = take(split.training_batches(batch_size=BATCH, seed=3), 8)
+    theirs = take(opened().train.training_batches(batch_size=BATCH, seed=3), 8)
+    assert_same([x / np.float32(255) for x in ours], theirs)
+    assert ours[0].max() > 1
 
 
 def test_check_sees_prepared_training_examples(opened):

@@ -10,10 +10,10 @@ from tfvae import data
 from tfvae.config import DataConfig
 from tfvae.errors import InputError
 
-FORMS = "digits, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>"
+FORMS = "digits, digits_table, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>"
 
 
-@pytest.mark.parametrize("source", ["mnist", "", "digits:x", "npz:", "npz", "tfds", "s3:x"])
+@pytest.mark.parametrize("source", ["mnist", "", "digits:x", "digits_table:x", "npz:", "npz", "tfds", "s3:x"])
 def test_unknown_source(source):
     with pytest.raises(InputError) as caught:
         data.load(DataConfig(source=source))
@@ -37,6 +37,14 @@ def test_bytes_of_zero_and_one_are_binary(tmp_path, top, num_levels):
     d = data.load(DataConfig(source=f"npz:{tmp_path / 'x.npz'}"))
     assert d.num_levels == num_levels
     assert d.train.examples(40).max() == np.float32(top) / (num_levels - 1)
+
+
+def test_bytes_of_zero_and_one_stay_with_scale_none(tmp_path):
+    images = np.random.default_rng(0).integers(0, 2, (50, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images)
+    d = data.load(DataConfig(source=f"npz:{tmp_path / 'x.npz'}", scale="none", split_order="sequential"))
+    assert d.num_levels == 256
+    np.testing.assert_array_equal(d.train.examples(40)[..., 0], images[:40])
 
 
 @pytest.mark.parametrize("source", ["npz:missing.npz", "images:missing", "tfrecord:missing-*"])

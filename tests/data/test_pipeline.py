@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfvae import config
 from tfvae.config import DataConfig
 from tfvae.data import pipeline
 from tfvae.data.pipeline import Preparation, fit_images, noise_key, permutation, uniform
@@ -21,6 +22,25 @@ def test_none_divides_by_the_largest_level():
     np.testing.assert_array_equal(prepared(LEVELS[:17], num_levels=17), np.arange(17, dtype=np.float32) / 16)
     floats = np.array([0.0, 0.25, 1.0], np.float32)
     np.testing.assert_array_equal(prepared(floats), floats)
+
+
+def test_scale_none_leaves_values_as_they_are():
+    np.testing.assert_array_equal(prepared(LEVELS, num_levels=256, scale="none"), LEVELS.astype(np.float32))
+    values = np.array([-3.5, 0.25, 1e9], np.float32)
+    np.testing.assert_array_equal(prepared(values, scale="none"), values)
+    np.testing.assert_array_equal(Preparation(num_levels=17, scale="none").mean(tf.constant(values)), values)
+    assert Preparation.from_config(DataConfig(scale="none"), 17) == Preparation(num_levels=17, scale="none")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [("binarization", "dynamic", "'none'"), ("binarization", "threshold", "'none'"), ("dequantize", True, "False")],
+)
+def test_scale_none_takes_no_other_preparation(field, value, expected):
+    config.validate(DataConfig(scale="none"))
+    says = rf"^data\.{field}: received {value!r}, expected {expected} with scale 'none'$"
+    with pytest.raises(InputError, match=says):
+        config.validate(DataConfig(scale="none", **{field: value}), "data.")
 
 
 def test_threshold_is_strict():

@@ -72,7 +72,7 @@ def labels(d, name):
 def test_splits(opened, name, cuts, memory_limit_mb):
     d = opened(name, memory_limit_mb=memory_limit_mb)
     assert (d.item_shape, d.num_levels, d.label_names[:2]) == ((6, 5, 1), 256, ("n0", "n1"))
-    assert d.train.storage.in_memory == bool(memory_limit_mb)
+    assert d.train.storage.in_memory == bool(memory_limit_mb) and d.num_labels == 60
     for split, start, end in zip(("train", "validation", "test"), cuts[:-1], cuts[1:], strict=True):
         np.testing.assert_array_equal(labels(d, split), np.arange(start, end))
         np.testing.assert_array_equal(d.split(split).examples(99), IMAGES[start:end] / np.float32(255))
@@ -120,7 +120,7 @@ def test_expressions_that_do_not_fit(opened, fields, message):
 
 def test_no_labels(opened):
     d = opened("no_labels")
-    assert d.label_names == () and not d.train.has_labels
+    assert d.label_names == () and d.num_labels == 0 and not d.train.has_labels
 
 
 def test_sizes(opened):

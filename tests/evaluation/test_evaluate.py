@@ -30,7 +30,7 @@ class Examples:
     def num_examples(self):
         return len(self.x)
 
-    def evaluation_batches(self, *, batch_size):
+    def evaluation_batches(self, *, batch_size, labels=False):
         return tf.data.Dataset.from_tensor_slices(self.x).batch(batch_size)
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tests.helpers import binary_data, small_vae
 from tfvae import posteriors, random
 from tfvae.evaluation.importance import Estimate, importance_estimate
+from tfvae.reparameterization import reparameterize
 
 FIELDS = ("log_likelihood", "distortion", "rate")
 
@@ -34,7 +35,7 @@ def log_weights(vae, x, num_samples):
     keys = random.row_keys(0, random.EVALUATION, rows=tf.range(len(x)))
     q, likelihoods, ratios = vae.encode(x), [], []
     for k in range(num_samples):
-        z = posteriors.reparameterize(q, random.normals(keys, vae.latent_size, first_sample=k)[0])
+        z = reparameterize(q, random.normals(keys, vae.latent_size, first_sample=k)[0])
         likelihoods.append(vae.decode(z).log_prob(x).numpy())
         ratios.append((q.log_prob(z) + 0.5 * tf.reduce_sum(z**2 + np.log(2 * np.pi), axis=-1)).numpy())
     return np.array(likelihoods, np.float64), np.array(ratios, np.float64)

@@ -10,6 +10,7 @@ from tests.helpers import binary_data, small_vae
 from tfvae import priors
 from tfvae.inference import pictures
 from tfvae.inference.pictures import all_pictures, can_draw, grid, manifold, png, reconstructions, samples
+from tfvae.support import UNIT
 
 GREY = 128  # what lies between images
 
@@ -77,16 +78,16 @@ def test_a_png_holds_the_pixels(channels, mode):
 class Stub:
     """A model of 1x1 images: its reconstruction is 1 - x, and its decoder shows a function of z."""
 
-    latent_size = 2
+    latent_size, num_labels, support = 2, 0, UNIT
 
     def __init__(self, show=None):
         self.prior = priors.standard_normal(2)
         self.show = show or (lambda z: z[:, 0])
 
-    def encode(self, x):
-        return types.SimpleNamespace(mean=lambda: np.repeat(1 - x.reshape(len(x), 1), 2, axis=1))
+    def reconstruct(self, x, labels=None):
+        return 1 - x
 
-    def decode(self, z):
+    def decode(self, z, labels=None):
         return types.SimpleNamespace(mean=lambda: np.reshape(self.show(np.asarray(z)), (-1, 1, 1, 1)))
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfvae.config import DataConfig
-from tfvae.data.arrays import read_digits, read_npz
+from tfvae.data.arrays import read_digits, read_digits_table, read_npz
 from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split
 from tfvae.data.folder import read_folder
 from tfvae.data.paths import first_line
@@ -24,6 +24,7 @@ __all__ = ["DataSet", "Split", "load"]
 
 _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "digits": read_digits,
+    "digits_table": read_digits_table,
     "tfds:<name>": read_tfds,
     "npz:<file>": read_npz,
     "images:<folder>": read_folder,
@@ -40,7 +41,7 @@ def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> Data
     Args:
       config: the source and its preparation.
       check: called as `check(values, field=...)` with prepared training examples, float32
-        `[n, *item_shape]` in [0, 1], in chunks: with all of them, or the first 1,000 of a
+        `[n, *item_shape]`, in chunks: with all of them, or the first 1,000 of a
         stream. It raises `InputError` where the likelihood cannot take them.
 
     Raises:
@@ -59,7 +60,7 @@ def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> Data
 def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
     found = _read(config)
     num_levels = found.num_levels
-    if num_levels == 256 and max(storage.largest() for storage in found.splits) <= 1:
+    if config.scale == "unit" and num_levels == 256 and max(storage.largest() for storage in found.splits) <= 1:
         # Binary sets are often stored as bytes; 1 as 1/255 would be a black picture, and never meant.
         logging.info("data.source: %s holds only 0 and 1 and is taken as binary", config.source)
         num_levels = 2

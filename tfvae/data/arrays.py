@@ -1,7 +1,8 @@
-"""Sources that are arrays in memory: scikit-learn's digits, and NPZ files."""
+"""Sources that are arrays in memory: scikit-learn's digits, a table made of them, and NPZ files."""
 
 import zipfile
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -14,36 +15,91 @@ from tfvae.errors import InputError
 
 def read_digits(_: str, config: DataConfig) -> Found:
     """The 1,797 handwritten digits of scikit-learn: 8x8 pixels of 17 levels, always cut in the same way."""
-    from sklearn.datasets import load_digits  # slow to import, and of use to this source only
+    digits = _digits(config)
+    return _cut_digits(digits.images[..., None].astype(np.uint8), digits, num_levels=17)
+
+
+def read_digits_table(_: str, config: DataConfig) -> Found:
+    """The digits as a small table, float32 `[1797, 7]`, with labels and splits of `digits`; for `scale = "none"`.
+
+    Columns, where v is a pixel's level 0 ... 16, and each mean is weighted by v:
+
+    0. the digit: categorical, 0 ... 9;
+    1. the number of dark pixels, v >= 8: a count;
+    2. whether the centroid of the ink lies in the upper half: 0 or 1;
+    3. total ink: (sum v - 312) / 35;
+    4. row of the centroid, 0 at the top: (mean of rows - 3.5) / 0.4;
+    5. column of the centroid: (mean of columns - 3.5) / 0.3;
+    6. spread of the ink, r the root mean square distance from the centroid in pixels: (r - 2.6) / 0.2.
+
+    The constants bring the last four near mean 0 and standard deviation 1. The columns of
+    `likelihoods.Table` for it: `("categorical:10", "poisson", "bernoulli", "gaussian",
+    "gaussian", "gaussian", "gaussian")`.
+    """
+    if config.scale != "none":
+        raise InputError(
+            f"data.scale: received {config.scale!r}, expected 'none': columns of 'digits_table' leave [0, 1]"
+        )
+    digits = _digits(config)
+    levels = digits.images
+    rows, columns = np.mgrid[:8, :8]
+    ink = levels.sum(axis=(1, 2))
+    row = (levels * rows).sum(axis=(1, 2)) / ink
+    column = (levels * columns).sum(axis=(1, 2)) / ink
+    square = (rows - row[:, None, None]) ** 2 + (columns - column[:, None, None]) ** 2
+    spread = np.sqrt((levels * square).sum(axis=(1, 2)) / ink)
+    table = np.stack(
+        [
+            digits.target,
+            (levels >= 8).sum(axis=(1, 2)),
+            row < 3.5,
+            (ink - 312.0) / 35.0,
+            (row - 3.5) / 0.4,
+            (column - 3.5) / 0.3,
+            (spread - 2.6) / 0.2,
+        ],
+        axis=-1,
+    )
+    return _cut_digits(table.astype(np.float32), digits, num_levels=None)
+
+
+def _digits(config: DataConfig) -> Any:
+    from sklearn.datasets import load_digits  # slow to import, and of use to these sources only
 
     splits.refuse(config, *splits.SPLIT_FIELDS, "resize", "grayscale")
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.images))
+    return load_digits()
+
+
+def _cut_digits(values: np.ndarray, digits: Any, *, num_levels: int | None) -> Found:
+    order = np.random.default_rng(0).permutation(len(values))
     return Found(
-        splits=Arrays.build(digits.images[..., None].astype(np.uint8), digits.target, np.split(order, [1350, 1500])),
-        num_levels=17,
+        splits=Arrays.build(values, digits.target, np.split(order, [1350, 1500])),
+        num_levels=num_levels,
         label_names=tuple(str(name) for name in digits.target_names),
     )
 
 
 def read_npz(path: str, config: DataConfig) -> Found:
-    """The arrays `images` and, if there, `labels` of an NPZ file, cut as `tfvae.data.splits` says.
+    """The arrays `images` (or `data`) and, if there, `labels` of an NPZ file, cut as `tfvae.data.splits` says.
 
-    `images` is `[N, height, width]`, `[N, height, width, channels]` or `[N, size]` of
-    bytes or other integers in 0 ... 255, booleans, or floats in [0, 1]. `labels` is `[N]`:
-    integers or strings.
+    `images`, or `data`, is `[N, height, width]`, `[N, height, width, channels]` or `[N, size]`
+    of bytes or other integers in 0 ... 255, booleans, or floats in [0, 1]. With `scale =
+    "none"` they are any finite numbers; integers only such as float32 holds exactly, which
+    are all up to 2^24. `labels` is `[N]`: integers or strings.
     """
     splits.refuse(config, *splits.SPLIT_FIELDS, "resize", "grayscale")
     file = paths.find(path, source=config.source, expected="an .npz file")[0]
-    arrays = _load(file)
-    images, num_levels = _stored(arrays["images"], file)
-    labels, names = _labels(arrays.get("labels"), len(images), file)
+    key, images, given_labels = _load(file)
+    images = _shaped(images, file, key)
+    images, num_levels = (_unit if config.scale == "unit" else _unscaled)(images, file, key)
+    labels, names = _labels(given_labels, len(images), file)
     return Found(
         splits=Arrays.build(images, labels, splits.cut(len(images), config)), num_levels=num_levels, label_names=names
     )
 
 
-def _load(file: str) -> dict[str, np.ndarray]:
+def _load(file: str) -> tuple[str, np.ndarray, np.ndarray | None]:
+    """Which key the values have, the values, and the labels if there are any."""
     try:
         # NumPy leaves a damaged file open: this closes it.
         with open(file, "rb") as stream:
@@ -51,9 +107,10 @@ def _load(file: str) -> dict[str, np.ndarray]:
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _error(file, "a single array", "an .npz file with the key 'images'")
-            if "images" not in archive.files:
-                raise _error(file, f"the keys {archive.files}", "the key 'images'")
-            return {key: archive[key] for key in ("images", "labels") if key in archive.files}
+            keys = [key for key in ("images", "data") if key in archive.files]
+            if len(keys) != 1:
+                raise _error(file, f"the keys {archive.files}", "the key 'images' or, instead of it, 'data'")
+            return keys[0], archive[keys[0]], archive["labels"] if "labels" in archive.files else None
     except InputError:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -65,24 +122,49 @@ def _load(file: str) -> dict[str, np.ndarray]:
         raise _error(file, "pickled objects or another format", "an .npz file of plain numbers") from error
 
 
-def _stored(images: np.ndarray, file: str) -> tuple[np.ndarray, int | None]:
-    """Checked images as they are kept, uint8 or float32 `[N, *item_shape]`, and the number of their levels."""
+def _shaped(images: np.ndarray, file: str, key: str) -> np.ndarray:
+    """Real numbers `[N, *item_shape]`; a matrix for each example becomes an image of one channel."""
     if images.dtype.kind not in "biuf":
-        raise _error(file, f"'images' of type {images.dtype}", "integers, booleans or floats")
+        raise _error(file, f"{key!r} of type {images.dtype}", "integers, booleans or floats")
     if images.ndim not in (2, 3, 4) or not images.size:
         raise _error(
-            file, f"'images' of shape {images.shape}", "[N, height, width], [N, height, width, channels] or [N, size]"
+            file, f"{key!r} of shape {images.shape}", "[N, height, width], [N, height, width, channels] or [N, size]"
         )
-    if images.ndim == 3:
-        images = images[..., None]
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _unscaled(images: np.ndarray, file: str, key: str) -> tuple[np.ndarray, int | None]:
+    """Any finite numbers as they are kept, uint8 or float32, and the number of levels of bytes and booleans."""
+    if images.dtype in (np.uint8, np.bool_):
+        return images.astype(np.uint8, copy=False), 2 if images.dtype == np.bool_ else 256
+    with np.errstate(over="ignore"):
+        values = images.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise _error(file, f"values in {key!r} that are NaN, infinite or too large for float32", "finite numbers")
+    if images.dtype.kind in "iu":
+        # The comparison is made in float64, which holds each integer below 2^53.
+        inexact = (values != images) | (np.abs(values) >= 2.0**53)
+        if inexact.any():
+            raise _error(
+                file, f"the integer {images[inexact][0]} in {key!r}", "integers that float32 holds (all up to 2^24)"
+            )
+    return values, None
+
+
+def _unit(images: np.ndarray, file: str, key: str) -> tuple[np.ndarray, int | None]:
+    """Checked values as they are kept, uint8 or float32 in [0, 1], and the number of their levels."""
     # One NaN or infinity makes the minimum or the maximum one.
     low, high = images.min(), images.max()
     if images.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-        raise _error(file, "NaN or infinite values in 'images'", "floats in [0, 1]")
+        raise _error(file, f"NaN or infinite values in {key!r}", "floats in [0, 1]")
     top = 1 if images.dtype.kind == "f" else 255
     if low < 0 or high > top:
         unit = "floats in [0, 1]" if top == 1 else "integers in 0 ... 255"
-        raise _error(file, f"values from {low:g} to {high:g} in 'images'", unit)
+        raise _error(
+            file,
+            f"values from {low:g} to {high:g} in {key!r}",
+            f"{unit}, or data.scale = 'none' for values as they are",
+        )
     if images.dtype.kind == "f":
         return images.astype(np.float32, copy=False), None
     return images.astype(np.uint8, copy=False), 2 if images.dtype.kind == "b" else 256

@@ -53,7 +53,9 @@ class Split:
         """Batches of one epoch, with the last one, which may be smaller."""
         return -(-self.num_examples // batch_size)
 
-    def training_batches(self, *, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
+    def training_batches(
+        self, *, batch_size: int, seed: int, first_step: int = 0, labels: bool = False
+    ) -> tf.data.Dataset:
         """Batches without end, each epoch all examples once in an order of its own.
 
         Which examples a batch holds, and its noise, is a function of (seed, batch_size,
@@ -65,12 +67,13 @@ class Split:
           batch_size: examples of a batch; the last one of an epoch may hold fewer.
           seed: of the order and the noise, at least 0.
           first_step: optimizer step of the first batch.
+          labels: whether to give (x, label) instead of x.
 
         Returns:
-          a dataset of float32 `[b, *item_shape]` in [0, 1].
+          a dataset of x: float32 `[b, *item_shape]`, with labels int64 `[b]` if asked for.
 
         Raises:
-          InputError: for a batch larger than the split.
+          InputError: for a batch larger than the split, and as `evaluation_batches`.
         """
         if not 1 <= batch_size <= self.num_examples:
             expected = "at least 1" if batch_size < 1 else f"at most {self.num_examples}"
@@ -78,16 +81,17 @@ class Split:
             raise InputError(
                 f"training.batch_size: received {batch_size}, expected {expected} ({kind} examples of {self.source})"
             )
+        if labels:
+            self._require_labels()
         storage, prepare = self._training_storage
         noise = self._key(seed, pipeline.TRAINING)
         batches = storage.epochs(batch_size=batch_size, key=self._key(seed, pipeline.ORDER), first_step=first_step)
-        return pipeline.finish(
-            batches.map(
-                lambda epoch, i, values: prepare(values, key=noise, at=(epoch, i)),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-        )
+
+        def prepared(epoch: tf.Tensor, i: tf.Tensor, values: tf.Tensor, label: tf.Tensor) -> Any:
+            x = prepare(values, key=noise, at=(epoch, i))
+            return (x, label) if labels else x
+
+        return pipeline.finish(batches.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
     def evaluation_batches(self, *, batch_size: int, labels: bool = False) -> tf.data.Dataset:
         """One pass in a fixed order; noise belongs to an example, whatever the batch size.
@@ -97,34 +101,45 @@ class Split:
           labels: whether to give (x, label) instead of x.
 
         Returns:
-          a dataset of known cardinality of x: float32 `[b, *item_shape]` in [0, 1], with
-          labels int64 `[b]` if asked for.
+          a dataset of known cardinality of x: float32 `[b, *item_shape]`, with labels int64
+          `[b]` if asked for.
 
         Raises:
-          InputError: where labels are asked for and the source has none.
+          InputError: where labels are asked for and the source has none, or a negative one.
         """
-        if labels and not self.has_labels:
-            raise InputError(f"data.source: received {self.source!r}, which has no labels, expected a labelled source")
+        if labels:
+            self._require_labels()
         batches = self._prepared_blocks().rebatch(batch_size)
         if not labels:
             batches = batches.map(lambda x, _: x)
         count = self.steps_per_epoch(batch_size)
         return pipeline.finish(batches.apply(tf.data.experimental.assert_cardinality(count)))
 
-    def examples(self, which: int | Sequence[int]) -> np.ndarray:
+    def examples(self, which: int | Sequence[int], *, labels: bool = False) -> Any:
         """Prepared examples as an evaluation sees them: the first `which`, or those at these places.
 
+        Args:
+          which: how many, or their places in the split.
+          labels: whether to give (x, label) instead of x.
+
         Returns:
-          float32 `[n, *item_shape]` in [0, 1]; n is less than asked for where the split is smaller.
+          x: float32 `[n, *item_shape]`, with labels int64 `[n]` if asked for; n is less than asked
+          for where the split is smaller.
+
+        Raises:
+          InputError: as `evaluation_batches`.
         """
         places = np.arange(min(which, self.num_examples)) if isinstance(which, int) else np.asarray(which, np.int64)
         if not places.size:
-            return np.zeros((0, *self.item_shape), np.float32)
-        first = next(iter(self.evaluation_batches(batch_size=int(places.max()) + 1)))
+            none = np.zeros((0, *self.item_shape), np.float32)
+            return (none, np.zeros(0, np.int64)) if labels else none
+        first = next(iter(self.evaluation_batches(batch_size=int(places.max()) + 1, labels=labels)))
+        if labels:
+            return first[0].numpy()[places], first[1].numpy()[places]
         return first.numpy()[places]
 
     def mean(self) -> np.ndarray:
-        """The mean over examples and noise, float32 `[*item_shape]` in [0, 1]; of a stream, over its first 10,000."""
+        """The mean over examples and noise, float32 `[*item_shape]`; of a stream, over its first 10,000."""
         total, count = np.zeros(self.item_shape), 0
         for values, _ in self._sample(self.storage.blocks(), _STREAMED_SAMPLE):
             total += self.preparation.mean(values).numpy().sum(axis=0, dtype=np.float64)
@@ -160,6 +175,19 @@ class Split:
         drawn = self._prepared_blocks().map(lambda x, label: (tf.cast(x, tf.uint8), label))
         return self.storage.replaced(drawn), Preparation(num_levels=2)
 
+    def _require_labels(self) -> None:
+        if not self.has_labels:
+            raise InputError(f"data.source: received {self.source!r}, which has no labels, expected a labelled source")
+        if self._smallest_label < 0:
+            raise InputError(
+                f"data.source: received {self.source!r} with the label {self._smallest_label} in its {self.name} "
+                "split, expected labels of at least 0"
+            )
+
+    @functools.cached_property
+    def _smallest_label(self) -> int:
+        return self.storage.smallest_label()
+
     def _key(self, seed: int, use: int) -> int:
         return pipeline.noise_key(seed, use, SPLIT_NAMES.index(self.name))
 
@@ -183,6 +211,16 @@ class DataSet:
     train: Split
     validation: Split
     test: Split
+
+    @functools.cached_property
+    def num_labels(self) -> int:
+        """Number of labels: that of their names, else 1 + the largest of the training split; 0 where there are none.
+
+        A stream without names is read once for it.
+        """
+        if self.label_names or not self.train.has_labels:
+            return len(self.label_names)
+        return 1 + max(self.train.storage.largest_label(), -1)
 
     def split(self, name: Any) -> Split:
         """The split called `name`; raises `InputError` for any other than the three."""

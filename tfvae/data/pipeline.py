@@ -1,4 +1,4 @@
-"""Preparation: from stored grey levels to the float32 values in [0, 1] that a model sees.
+"""Preparation: from stored values to the float32 values that a model sees, in [0, 1] but for `scale = "none"`.
 
 What `DataConfig` asks for, for integers v of L levels (L = 256 for uint8, 17 for the
 digits, 2 for booleans and for bytes none of which is above 1), and for floats p in
@@ -11,6 +11,8 @@ digits, 2 for booleans and for bytes none of which is above 1), and for floats p
 * `"threshold"`: 1 where v / (L - 1) is above `threshold`, else 0;
 * `dequantize`: (v + u) / L with u uniform in [0, 1) (Theis et al. 2016, section 3.1),
   again each epoch of training, once for each example of an evaluation.
+
+`scale = "none"` leaves the stored values as they are, whatever their range.
 
 Noise is a pure function of the numbers that name it, whatever thread computes it: in
 training of (seed, epoch, number of the batch in the epoch), where it is drawn once of
@@ -60,10 +62,11 @@ class Preparation:
     """How values of `num_levels` levels (None: floats in [0, 1]) become what a model sees.
 
     Attributes:
-      num_levels, binarization, threshold, dequantize: see the module.
+      num_levels, scale, binarization, threshold, dequantize: see the module.
     """
 
     num_levels: int | None = None
+    scale: str = "unit"
     binarization: str = "none"
     threshold: float = 0.5
     dequantize: bool = False
@@ -78,6 +81,7 @@ class Preparation:
             )
         return cls(
             num_levels=num_levels,
+            scale=config.scale,
             binarization=config.binarization,
             threshold=config.threshold,
             dequantize=config.dequantize,
@@ -92,11 +96,11 @@ class Preparation:
         """Prepares examples.
 
         Args:
-          values: `[n, *item_shape]`, integers below `num_levels`, or floats in [0, 1].
+          values: `[n, *item_shape]`, integers below `num_levels`, or floats in [0, 1]; any for scale "none".
           key, at: name the noise: see `uniform`.
 
         Returns:
-          float32 `[n, *item_shape]` in [0, 1].
+          float32 `[n, *item_shape]`, in [0, 1] for scale "unit".
         """
         values = tf.cast(values, tf.float32)
         if not (self.draws or self.dequantize):
@@ -111,6 +115,8 @@ class Preparation:
     def mean(self, values: tf.Tensor) -> tf.Tensor:
         """What `__call__` gives on average over its noise, float32 `[n, *item_shape]`."""
         values = tf.cast(values, tf.float32)
+        if self.scale == "none":
+            return values
         if self.dequantize:
             return (values + 0.5) / self.num_levels
         values = values / self._top

@@ -42,7 +42,7 @@ class Storage(Protocol):
         ...
 
     def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
-        """Shuffled batches without end: (epoch, number in the epoch, values `[b, *item_shape]`).
+        """Shuffled batches without end: (epoch, number in the epoch, values `[b, *item_shape]`, labels int64 `[b]`).
 
         Args:
           batch_size: b; the last batch of an epoch may be smaller.
@@ -53,6 +53,14 @@ class Storage(Protocol):
 
     def largest(self) -> float:
         """The largest value; of a stream, that of its first examples."""
+        ...
+
+    def smallest_label(self) -> int:
+        """The smallest label; of a stream, that of its first examples."""
+        ...
+
+    def largest_label(self) -> int:
+        """The largest label; a stream reads all its examples for it."""
         ...
 
     def replaced(self, blocks: tf.data.Dataset) -> "Storage":
@@ -111,9 +119,7 @@ class Arrays:
 
     def blocks(self) -> tf.data.Dataset:
         def block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = self.rows[number * pipeline.BLOCK : (number + 1) * pipeline.BLOCK]
-            labels = tf.zeros_like(rows) if self.labels is None else tf.gather(self.labels, rows)
-            return tf.gather(self.values, rows), labels
+            return self._at(self.rows[number * pipeline.BLOCK : (number + 1) * pipeline.BLOCK])
 
         count = -(-self.num_examples // pipeline.BLOCK)
         return tf.data.Dataset.range(count).map(block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -129,7 +135,7 @@ class Arrays:
 
         # Rows are gathered a batch at a time: one copy, where examples one by one cost ten times as much.
         return _endless(batches, steps=steps, first_step=first_step).map(
-            lambda epoch, i, rows: (epoch, i, tf.gather(self.values, rows)),
+            lambda epoch, i, rows: (epoch, i, *self._at(rows)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
@@ -137,8 +143,20 @@ class Arrays:
     def largest(self) -> float:
         return float(tf.reduce_max(self.values))
 
+    def smallest_label(self) -> int:
+        return int(tf.reduce_min(self._labels_at(self.rows)))
+
+    def largest_label(self) -> int:
+        return int(tf.reduce_max(self._labels_at(self.rows)))
+
     def replaced(self, blocks: tf.data.Dataset) -> "Arrays":
         return self.read(blocks, like=self)
+
+    def _at(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self.values, rows), self._labels_at(rows)
+
+    def _labels_at(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.zeros_like(rows) if self.labels is None else tf.gather(self.labels, rows)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,12 +188,18 @@ class Stream:
             order = self.elements.shuffle(self.shuffle_buffer, seed=key + epoch, reshuffle_each_iteration=False)
             # Skipped before they are decoded: a resumed run reads what comes before, and no more.
             examples = self._decoded(order.skip(first * batch_size))
-            return examples.batch(batch_size).enumerate(first).map(lambda i, example: (epoch, i, example[0]))
+            return examples.batch(batch_size).enumerate(first).map(lambda i, example: (epoch, i, *example))
 
         return _endless(batches, steps=-(-self.num_examples // batch_size), first_step=first_step)
 
     def largest(self) -> float:
         return float(max(tf.reduce_max(values) for values, _ in self.blocks().take(8)))
+
+    def smallest_label(self) -> int:
+        return int(min(tf.reduce_min(labels) for _, labels in self.blocks().take(8)))
+
+    def largest_label(self) -> int:
+        return int(self.blocks().reduce(np.int64(0), lambda top, block: tf.maximum(top, tf.reduce_max(block[1]))))
 
     def replaced(self, blocks: tf.data.Dataset) -> "Stream":
         return dataclasses.replace(self, elements=blocks.unbatch(), decode=lambda *element: element)
@@ -200,7 +224,7 @@ class Found:
 
     Attributes:
       splits: storages of the training, validation and test examples.
-      num_levels: integers are below it; None: floats in [0, 1].
+      num_levels: integers are below it; None: floats in [0, 1], or any numbers for scale "none".
       label_names: see `DataSet`.
     """
 

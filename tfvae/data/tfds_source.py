@@ -57,7 +57,8 @@ def read_tfds(name: str, config: DataConfig) -> Found:
     return Found(
         splits=[Arrays.read(stream.blocks(), like=stream) for stream in streams] if fits else streams,
         num_levels=256,
-        label_names=tuple(getattr(label, "names", None) or ()),
+        # A `ClassLabel` of no known number of classes fails when asked for its names.
+        label_names=tuple(label.names) if getattr(label, "num_classes", None) else (),
     )
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfvae import random
 from tfvae.data import Split
 from tfvae.evaluation.importance import importance_estimate
-from tfvae.likelihoods import is_binary
+from tfvae.rows import plain_rows
 from tfvae.vae import VAE
 
 _DECODES_AT_ONCE = 5_000  # rows x samples: bounds memory whatever K
@@ -46,22 +46,26 @@ def evaluate(
     chunk_size = max(1, min(num_samples, _DECODES_AT_ONCE // batch_size))
 
     @tf.function(jit_compile=vae.use_jit("auto"), autograph=False)
-    def estimate(x: tf.Tensor, first: tf.Tensor) -> Any:
+    def estimate(x: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor) -> Any:
         keys = random.row_keys(seed, random.EVALUATION, rows=first + tf.range(batch_size, dtype=tf.int64))
-        result = importance_estimate(vae, x, keys, num_samples=num_samples, chunk_size=chunk_size)
+        with plain_rows(batch_size, labels=labels).current():
+            result = importance_estimate(vae, x, keys, num_samples=num_samples, chunk_size=chunk_size)
         return tf.stack([result.log_likelihood, result.distortion, result.rate])
 
     columns, done = [], 0
-    for x in split.evaluation_batches(batch_size=batch_size):
+    for batch in split.evaluation_batches(batch_size=batch_size, labels=bool(vae.num_labels)):
+        x, labels = batch if vae.num_labels else (batch, None)
         count = int(x.shape[0])
         # One static shape, so that one program serves the ragged last batch too.
-        x = tf.pad(x, [[0, batch_size - count]] + [[0, 0]] * (x.shape.rank - 1))
-        columns.append(estimate(x, tf.constant(done, tf.int64)).numpy()[:, :count])
+        x, labels = (v if v is None else tf.gather(v, tf.range(batch_size) % count) for v in (x, labels))
+        columns.append(estimate(x, labels, tf.constant(done, tf.int64)).numpy()[:, :count])
         done += count
         if progress:
             progress(done, split.num_examples)
     log_likelihood, distortion, rate = np.concatenate(columns, axis=1)
     dimensions = int(np.prod(x.shape[1:]))
+    # A probability mass is what it is: a density must be multiplied by the width of a level.
+    levels = 1 if vae.support.discrete else num_levels
     mean_rate, mean_distortion = float(rate.mean()), float(distortion.mean())
     return {
         "split": split.name,
@@ -72,7 +76,7 @@ def evaluate(
         "log_likelihood": float(log_likelihood.mean()),
         "log_likelihood_standard_error": _standard_error(log_likelihood),
         "num_samples": num_samples,
-        "bits_per_dim": bits_per_dim(float(log_likelihood.mean()), dimensions, _levels(vae, x, num_levels)),
+        "bits_per_dim": bits_per_dim(float(log_likelihood.mean()), dimensions, levels),
         "units": "nats",
     }
 
@@ -80,11 +84,6 @@ def evaluate(
 def _standard_error(values: np.ndarray) -> float | None:
     """Of the mean; None for one example, which tells nothing of it."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-
-
-def _levels(vae: VAE, x: tf.Tensor, num_levels: int | None) -> int | None:
-    # A probability mass is what it is: a density must be multiplied by the width of a level.
-    return 1 if is_binary(vae.decode(vae.encode(x[:1]).mean())) else num_levels
 
 
 def bits_per_dim(log_likelihood: float, dimensions: int, num_levels: int | None) -> float | None:

@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfvae import random
-from tfvae.reparameterization import log_prob_of_draw, reparameterize
+from tfvae.regularizers import log_ratio as log_ratio_of
+from tfvae.reparameterization import reparameterize
 from tfvae.vae import VAE
 
 
@@ -48,7 +49,7 @@ def importance_estimate(
         noise = random.normals(keys, vae.latent_size, num_samples=chunk_size, first_sample=first)
         z = reparameterize(posterior, noise)
         log_likelihood = tf.cast(vae.log_likelihood(x, z), tf.float64)
-        log_ratio = tf.cast(log_prob_of_draw(posterior, noise, z) - vae.prior.log_prob(z), tf.float64)
+        log_ratio = tf.cast(log_ratio_of(posterior, vae.prior, noise, z), tf.float64)
         # The last chunk may reach past K.
         counts = (first + tf.range(chunk_size, dtype=tf.int64) < num_samples)[:, None]
         # log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfvae.export.module import SENTINEL, SIGNATURES
 from tfvae.export.served import Served
+from tfvae.support import Support
 
 FIELDS = ("name", "config", "evaluation", "training")
 
@@ -67,8 +68,9 @@ def describe(
         "folder": folder,
         "licence": "Apache-2.0",
         "tensorflow": tf.__version__,
-        "item": {"name": served.item_name, "shape": list(served.item_shape), "range": [0.0, 1.0]},
+        "item": {"name": served.item_name, "shape": list(served.item_shape), **_values(served.vae.support)},
         "latent_size": served.vae.latent_size,
+        "num_labels": served.vae.num_labels,
         "num_samples": served.num_samples,
         "parts": {
             part: values for part, values in config.get("model", {}).items() if isinstance(values, dict)
@@ -80,6 +82,26 @@ def describe(
         "limits": _limits(served),
         "config": config,
     }  # fmt: skip
+
+
+def _values(support: Support) -> dict[str, Any]:
+    """The range of the numbers of an item, null where there is no limit, and their spacing, 0 where any will do."""
+    low, high, steps = float(np.min(support.low)), float(np.max(support.high)), np.unique(support.step)
+    limits = [limit if math.isfinite(limit) else None for limit in (low, high)]
+    return {"range": limits, "step": float(steps[0]) if len(steps) == 1 else None}
+
+
+def _must_be(served: Served) -> str:
+    """What every number of an item must be, in words."""
+    values = _values(served.vae.support)
+    low, high = values["range"]
+    kind = {0.0: "finite", 1.0: "finite and whole"}.get(values["step"], "finite and of its column's kind")
+    if values["step"] == 0.0 or served.vae.support.between != "refused":
+        kind = "finite"
+    if low is None and high is None:
+        return kind
+    limits = f"in [{low:g}, {high:g}]" if None not in (low, high) else f"at least {low:g}" if high is None else ""
+    return f"{kind} and {limits}"
 
 
 def _signature(name: str, function: Any) -> dict[str, Any]:
@@ -97,7 +119,7 @@ def _tensor(spec: Any) -> dict[str, Any]:
 def _limits(served: Served) -> list[str]:
     name = served.item_name
     limits = [
-        f"Every number of `{name}` must be finite and in [0, 1]. `valid` is false for a row where one is not; its "
+        f"Every number of `{name}` must be {_must_be(served)}. `valid` is false for a row where one is not; its "
         f"other outputs are then {SENTINEL:g} where high is bad (`anomaly_score`, `rate`, `distortion`) and "
         f"{-SENTINEL:g} where low is bad. Signatures without `valid` take NaN as 0 and clip the rest. Other rows "
         "never change.",
@@ -110,11 +132,18 @@ def _limits(served: Served) -> list[str]:
         "A high likelihood does not prove that an item is like the training data: simple items can score better "
         "than the training data itself.",
     ]
-    if served.binary:
+    support = served.vae.support
+    if support.between == "drawn":
         grey = "The model is one of 0 and 1: grey is drawn to 0 or 1, the grey being the probability of 1, from the "
         limits.insert(
             1, grey + "row's seed where there is one, and a fixed seed elsewhere. 0 and 1 stay what they are."
         )
+    if support.between == "rounded":
+        levels = f"{support.low:g}, {support.low + support.step:.6g}, ..."
+        limits.insert(1, f"The model is one of the values {levels}: others are rounded to the nearest.")
+    if served.vae.num_labels:
+        labels = f"one of 0 ... {served.vae.num_labels - 1}; others make a row not valid."
+        limits.insert(1, f"The model is conditional: each signature takes the `label` of each row, {labels}")
     return limits
 
 
@@ -139,8 +168,8 @@ def markdown(content: dict[str, Any]) -> str:
     ]
     lines = [
         f"# {content['name']}, version {content['version']}",
-        f"A variational autoencoder over `{item['name']}` {shape} with numbers in [0, 1] and {content['latent_size']} "
-        f"latent dimensions. Exported with TensorFlow {content['tensorflow']}. Licence: {content['licence']}.",
+        f"A variational autoencoder over `{item['name']}` {shape} with {content['latent_size']} latent dimensions. "
+        f"Exported with TensorFlow {content['tensorflow']}. Licence: {content['licence']}.",
         *_section("Parts", _table(["Part", "Kind", "Settings"], parts)),
         *_section("Data", _table(["Field", "Value"], [[k, _number(v)] for k, v in _flat(content["data"])])),
         *_section("Training", _table(["Field", "Value"], [[k, _number(v)] for k, v in _flat(content["training"])])),
@@ -195,22 +224,28 @@ def _signatures(signatures: dict[str, Any]) -> str:
 def _calls(content: dict[str, Any]) -> list[str]:
     folder, item = content["folder"], content["item"]
     name, model = item["name"], os.path.dirname(folder)
+    # A conditional model takes labels with everything.
+    python, command, rest = (
+        (", label=tf.constant([0], tf.int64)", ";label=[0, 1]", ', "label": [0, 1]')
+        if content["num_labels"]
+        else [""] * 3
+    )
     return [
         "In Python, from the folder that holds the export folder, with `tensorflow` alone:",
         "```python\n"
         "import tensorflow as tf\n"
         f'signatures = tf.saved_model.load("{folder}").signatures\n'
-        f'print(signatures["serving_default"]({name}=tf.zeros({[1, *item["shape"]]}))["anomaly_score"])\n'
+        f'print(signatures["serving_default"]({name}=tf.zeros({[1, *item["shape"]]}){python})["anomaly_score"])\n'
         "```",
         "On the command line:",
         "```sh\n"
         f"saved_model_cli run --dir {folder} --tag_set serve --signature_def generate "
-        "--input_exprs 'seed=[1, 2]'\n"
+        f"--input_exprs 'seed=[1, 2]{command}'\n"
         "```",
         "Over REST, served by TensorFlow Serving:",
         "```sh\n"
         f'docker run -p 8501:8501 -v "$PWD/{model}:/models/{model}" -e MODEL_NAME={model} tensorflow/serving\n'
-        f'curl -d \'{{"signature_name": "generate", "inputs": {{"seed": [1, 2]}}}}\' '
+        f'curl -d \'{{"signature_name": "generate", "inputs": {{"seed": [1, 2]{rest}}}}}\' '
         f"http://localhost:8501/v1/models/{model}:predict\n"
         "```",
     ]

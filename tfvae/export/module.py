@@ -16,9 +16,9 @@ from tensorflow_probability import distributions as tfd
 from tfvae import random
 from tfvae.export.served import Served
 from tfvae.export.stateless import stateful_random_ops, without_draws
-from tfvae.likelihoods import is_binary, named_parameters
-from tfvae.reparameterization import draw_prior
-from tfvae.rows import Rows
+from tfvae.likelihoods import named_parameters
+from tfvae.reparameterization import center, draw_prior, moments
+from tfvae.rows import plain_rows
 from tfvae.vae import VAE
 
 SENTINEL = 1e30  # finite, since JSON has no infinity: the cost in nats of a row that is not valid
@@ -48,6 +48,7 @@ def _input_spec(served: Served, name: str) -> tf.TensorSpec:
         "item": tf.TensorSpec([None, *served.item_shape], tf.float32, served.item_name),
         "z": tf.TensorSpec([None, served.vae.latent_size], tf.float32, "z"),
         "seed": tf.TensorSpec([None], tf.int64, "seed"),
+        "label": tf.TensorSpec([None], tf.int64, "label"),
     }
     return specs[name]
 
@@ -61,12 +62,14 @@ def serving_default(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @signature("item")
 def encode(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The moments of q(z|x); its Cholesky factor too where the covariance is full."""
+    """The moments of q(z|x), of a flow those of draws from a fixed seed; the Cholesky factor of a full covariance."""
     posterior = served.posterior(item)
-    moments = {"mean": posterior.mean(), "stddev": posterior.stddev()}
+    keys = served.keys(served.fixed_seed(item), random.POSTERIOR)
+    noise = random.normals(keys, served.vae.latent_size, num_samples=served.num_samples)
+    outputs = dict(zip(("mean", "stddev"), moments(posterior, noise), strict=True))
     if isinstance(posterior, tfd.MultivariateNormalTriL):
-        moments["scale_tril"] = posterior.scale.to_dense()
-    return moments
+        outputs["scale_tril"] = posterior.scale.to_dense()
+    return outputs
 
 
 @signature("z")
@@ -78,8 +81,8 @@ def decode(served: Served, z: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @signature("item")
 def reconstruct(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The mean of p(x|z) at the mean of q(z|x)."""
-    return {"reconstruction": served.vae.decode(served.posterior(item).mean()).mean()}
+    """The mean of p(x|z) at the mean of q(z|x), of a flow at the image of its base's mean."""
+    return {"reconstruction": served.vae.decode(center(served.posterior(item))).mean()}
 
 
 @signature("seed")
@@ -118,12 +121,10 @@ def trace(vae: VAE, item_shape: tuple[int, ...], *, num_samples: int) -> tuple[S
     Raises:
       ValueError: for an item shape that is not the encoder's, or networks that draw random numbers.
     """
-    expected = tuple(vae.encoder.input_shape[1:])
-    if tuple(item_shape) != expected:
-        raise ValueError(f"item_shape: received {tuple(item_shape)}, expected the encoder's {expected}")
+    if tuple(item_shape) != vae.item_shape:
+        raise ValueError(f"item_shape: received {tuple(item_shape)}, expected the encoder's {vae.item_shape}")
+    served = Served(vae, vae.item_shape, num_samples)
     with without_draws(vae):
-        binary = is_binary(vae.decode(tf.zeros([1, vae.latent_size])))
-        served = Served(vae, tuple(item_shape), num_samples, binary)
         functions = {name: _trace(served, one) for name, one in SIGNATURES.items()}
     for name, function in functions.items():
         drawn = stateful_random_ops(function)
@@ -136,7 +137,9 @@ def trace(vae: VAE, item_shape: tuple[int, ...], *, num_samples: int) -> tuple[S
 
 
 def _trace(served: Served, registered: _Signature) -> Any:
-    specs = [_input_spec(served, name) for name in registered.inputs]
+    # A conditional model takes the label of each row with everything.
+    conditional = bool(served.vae.num_labels)
+    specs = [_input_spec(served, name) for name in (*registered.inputs, *(["label"] if conditional else []))]
 
     def run(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         # A signature alone does not keep out other shapes with as many numbers.
@@ -149,9 +152,9 @@ def _trace(served: Served, registered: _Signature) -> Any:
         # Some networks refuse a batch of no rows (convolutions do): it gets one, which leaves at the end.
         missing = tf.cast(count == 0, tf.int32)
         inputs = [tf.pad(value, [[0, missing]] + [[0, 0]] * (value.shape.rank - 1)) for value in inputs]
-        # Rows are current only so that the KL regularizer stays out of the graph.
-        rows = Rows(tf.ones([count]), tf.cast(count, tf.float32), tf.zeros([count, 2], tf.uint32), regularize=False)
-        with rows.current():
+        labels = inputs.pop() if conditional else None
+        # Rows are current for their labels, and so that the KL regularizer stays out of the graph.
+        with plain_rows(count + missing, labels=labels).current():
             outputs = {name: value[:count] for name, value in registered.function(served, *inputs).items()}
         return {name: tf.cast(v, tf.float32) if v.dtype.is_floating else v for name, v in outputs.items()}
 

@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfvae import random
 from tfvae.evaluation.importance import importance_estimate
+from tfvae.rows import current_rows, plain_rows
+from tfvae.support import TOLERANCE, Support
 from tfvae.vae import VAE
 
 FIXED_SEED = 0  # of signatures that take no seed
@@ -24,9 +27,17 @@ def _shared(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def call(self: "Served", *inputs: Any) -> Any:
+        rows = current_rows()
+        labels = None if rows is None else rows.labels
+
+        def with_labels(labels: tf.Tensor | None, *inputs: Any) -> Any:
+            # Labels of the caller's rows belong to the caller's graph: here they come in as an input.
+            with plain_rows(tf.shape(inputs[0])[0], labels=labels).current():
+                return method(self, *inputs)
+
         if method.__name__ not in self.functions:
-            self.functions[method.__name__] = tf.function(functools.partial(method, self), autograph=False)
-        return self.functions[method.__name__](*inputs)
+            self.functions[method.__name__] = tf.function(with_labels, autograph=False)
+        return self.functions[method.__name__](labels, *inputs)
 
     return call
 
@@ -44,14 +55,12 @@ class Served:
       vae: the model.
       item_shape: of one item x.
       num_samples: K, posterior samples of each row in `score` and `serving_default`.
-      binary: whether p(x|z) is one of 0 and 1, for which grey is drawn to 0 or 1.
       functions: the shared functions, by name.
     """
 
     vae: VAE
     item_shape: tuple[int, ...]
     num_samples: int
-    binary: bool
     functions: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -74,21 +83,23 @@ class Served:
 
         Args:
           item: float32 `[N, *item_shape]`.
-          seed: int64 `[N]`, of the draw of grey to 0 or 1.
+          seed: int64 `[N]`, of the draw of numbers between two values, such as grey to 0 or 1.
 
         Returns:
-          float32 `[N, *item_shape]` in [0, 1], where NaN has become 0, numbers outside are
-          clipped and, for binary data, grey is drawn; and bool `[N]`: whether the row
-          was finite and in [0, 1] to begin with.
+          float32 `[N, *item_shape]` in the likelihood's support, where numbers that are not finite have become 0,
+          others are clipped to its range and come to one of its values; and bool `[N]`: whether the row was fit to
+          begin with, and its label is one that there is.
         """
-        # A NaN fails both comparisons.
-        valid = tf.reduce_all((item >= 0.0) & (item <= 1.0), axis=range(1, item.shape.rank))
-        x = tf.clip_by_value(tf.where(tf.math.is_nan(item), 0.0, item), 0.0, 1.0)
-        if self.binary:
-            noise = random.uniforms(self.keys(seed, random.BINARIZATION), math.prod(self.item_shape))
-            # 0 < noise < 1, so that 0 and 1 stay what they are.
-            x = tf.cast(tf.reshape(noise, tf.shape(x)) < x, tf.float32)
+        x, fit = _fitted(item, self.vae.support, lambda: self._uniforms(item, seed))
+        valid = tf.reduce_all(fit, axis=range(1, item.shape.rank))
+        rows = current_rows()
+        if rows is not None and rows.labels is not None:
+            valid &= (rows.labels >= 0) & (rows.labels < self.vae.num_labels)
         return x, valid
+
+    def _uniforms(self, item: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        noise = random.uniforms(self.keys(seed, random.BINARIZATION), math.prod(self.item_shape))
+        return tf.reshape(noise, tf.shape(item))
 
     def posterior(self, item: tf.Tensor) -> tfd.Distribution:
         """q(z|x) of items, float32 `[N, *item_shape]`, cleaned with the fixed seed: batch shape `[N]`."""
@@ -110,3 +121,25 @@ class Served:
         keys = self.keys(seed, random.POSTERIOR)
         estimate = importance_estimate(self.vae, x, keys, num_samples=self.num_samples, chunk_size=chunk_size)
         return vars(estimate), valid
+
+
+def _fitted(item: tf.Tensor, support: Support, uniforms: Callable[[], tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Numbers brought into a support, and which of them were in it: see `Support.contains`."""
+    low, high, step = (tf.constant(np.asarray(v), tf.float32) for v in (support.low, support.high, support.step))
+    finite = tf.math.is_finite(item)
+    fit = finite & (item >= low) & (item <= high)
+    # An infinite number is clipped where there is a limit.
+    unlimited = tf.math.is_nan(item) | ~(finite | tf.math.is_finite(tf.where(item > 0.0, high, low)))
+    x = tf.clip_by_value(tf.where(unlimited, 0.0, item), low, high)
+    if np.all(np.asarray(support.step) == 0):
+        return x, fit
+    start = tf.where(tf.math.is_finite(low), low, 0.0)
+    place = (x - start) / tf.where(step > 0.0, step, 1.0)
+    if support.between == "drawn":
+        # 0 < noise < 1, so that a value stays what it is.
+        level = tf.floor(place) + tf.cast(uniforms() < place - tf.floor(place), tf.float32)
+    else:
+        level = tf.round(place)
+        if support.between == "refused":
+            fit &= (step == 0.0) | (tf.abs(place - level) <= TOLERANCE)
+    return tf.where(step > 0.0, start + level * step, x), fit

@@ -51,12 +51,20 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def reconstructions(vae: VAE, x: np.ndarray, *, columns: int = 10) -> np.ndarray:
-    """Rows of examples, each above the row of their reconstructions (means at the posterior's mean), as a grid."""
+def brightness(vae: VAE, values: np.ndarray) -> np.ndarray:
+    """Values of x `[n, *item_shape]` as brightness in [0, 1]: by the range of the likelihood, else by their largest."""
+    low, high = np.min(vae.support.low), np.max(vae.support.high)
+    if np.isfinite(low) and np.isfinite(high):
+        return (values - low) / (high - low)
+    return values / max(float(np.max(np.nan_to_num(values))), 1e-30)
+
+
+def reconstructions(vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, columns: int = 10) -> np.ndarray:
+    """Rows of examples, each above the row of their reconstructions (`VAE.reconstruct`), as a grid."""
     pairs, columns = [], min(columns, len(x))
-    means = np.asarray(vae.decode(vae.encode(x).mean()).mean())
+    shown = brightness(vae, x), brightness(vae, np.asarray(vae.reconstruct(x, labels)))
     for start in range(0, len(x), columns):
-        for images in (x, means):
+        for images in shown:
             row = images[start : start + columns]
             blank = np.full((columns - len(row), *row.shape[1:]), _GREY, row.dtype)
             pairs += [row, blank]
@@ -64,10 +72,12 @@ def reconstructions(vae: VAE, x: np.ndarray, *, columns: int = 10) -> np.ndarray
 
 
 def samples(vae: VAE, *, count: int = 100, seed: int = 0, columns: int = 10) -> np.ndarray:
-    """Means of p(x|z) at draws z ~ p(z), as a grid."""
+    """Means of p(x|z) at draws z ~ p(z), as a grid; of a conditional model each label has its column."""
+    columns = vae.num_labels or columns
     keys = random.row_keys(seed, random.PICTURES, rows=tf.range(count))
     z = draw_prior(vae.prior, keys)
-    return grid(np.asarray(vae.decode(z).mean()), columns)
+    labels = tf.range(count) % vae.num_labels if vae.num_labels else None
+    return grid(brightness(vae, np.asarray(vae.decode(z, labels).mean())), columns)
 
 
 def manifold(vae: VAE, *, columns: int = 20) -> np.ndarray:
@@ -77,14 +87,22 @@ def manifold(vae: VAE, *, columns: int = 20) -> np.ndarray:
     # The first latent grows to the right, the second upwards.
     second, first = tf.meshgrid(axes[::-1, 1], axes[:, 0], indexing="ij")
     z = tf.stack([tf.reshape(first, [-1]), tf.reshape(second, [-1])], axis=-1)
-    return grid(np.asarray(vae.decode(z).mean()), columns)
+    return grid(brightness(vae, np.asarray(vae.decode(z).mean())), columns)
 
 
-def all_pictures(vae: VAE, x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Every picture this model can have: name -> uint8 `[height, width, channels]`."""
+def all_pictures(vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Every picture this model can have, with examples x `[n, *item_shape]`: name -> uint8 `[h, w, channels]`."""
     if not can_draw(x.shape[1:]):
         return {}
-    made = {"reconstructions": reconstructions(vae, x), "samples": samples(vae, seed=seed)}
-    if vae.latent_size == 2 and isinstance(vae.prior, tfd.Independent):
+    made = {"reconstructions": reconstructions(vae, x, labels), "samples": samples(vae, seed=seed)}
+    if vae.latent_size == 2 and not vae.num_labels and _has_quantiles(vae.prior):
         made["manifold"] = manifold(vae)
     return made
+
+
+def _has_quantiles(prior: tfd.Distribution) -> bool:
+    try:
+        prior.distribution.quantile(0.5)
+    except (AttributeError, NotImplementedError):
+        return False
+    return isinstance(prior, tfd.Independent)

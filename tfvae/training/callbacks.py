@@ -157,11 +157,13 @@ class TensorBoard(tf_keras.callbacks.Callback):
     Args:
       folder: of the logs.
       config: written as text.
-      examples: validation examples `[n, *item_shape]` for pictures.
+      examples: for pictures: validation examples `[n, *item_shape]`, and their labels or None.
       num_examples: in an epoch, for the throughput.
     """
 
-    def __init__(self, folder: str, config: Config, *, examples: np.ndarray, num_examples: int) -> None:
+    def __init__(
+        self, folder: str, config: Config, *, examples: tuple[np.ndarray, np.ndarray | None], num_examples: int
+    ) -> None:
         super().__init__()
         self._folder, self._config, self._examples = folder, config, examples
         self._num_examples = num_examples
@@ -201,7 +203,7 @@ class TensorBoard(tf_keras.callbacks.Callback):
         every = self._config.training.pictures_every
         if every and (epoch % every == 0 or epoch + 1 == self._config.training.num_epochs):
             with self._writer("validation").as_default():
-                for name, pixels in all_pictures(self.model, self._examples).items():
+                for name, pixels in all_pictures(self.model, *self._examples).items():
                     tf.summary.image(name, pixels[None], step=step)
         for writer in self._writers.values():
             writer.flush()

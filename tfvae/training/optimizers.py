@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from tfvae.component import Component
 from tfvae.config import TrainingConfig
 from tfvae.schedules import Schedule
 
@@ -33,10 +34,12 @@ def make_optimizer(config: TrainingConfig, total_steps: int) -> tf_keras.optimiz
 
 
 def resolve_schedules(component: Any, total_steps: int) -> Any:
-    """A component whose schedules over the whole run know its length."""
+    """A component whose schedules over the whole run, and those of components inside it, know its length."""
+    if isinstance(component, Schedule):
+        return component.for_run(total_steps)
     fields = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
-    schedules = {name: value.for_run(total_steps) for name, value in fields.items() if isinstance(value, Schedule)}
-    return dataclasses.replace(component, **schedules)
+    parts = {name: resolve_schedules(v, total_steps) for name, v in fields.items() if isinstance(v, Component)}
+    return dataclasses.replace(component, **parts)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:

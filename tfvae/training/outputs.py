@@ -69,11 +69,11 @@ def write_evaluation(
     return result
 
 
-def write_pictures(place: WorkDir, vae: VAE, x: np.ndarray, *, step: int) -> None:
+def write_pictures(place: WorkDir, vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, step: int) -> None:
     """Writes every picture the model can have as PNG: see `tfvae.inference.pictures`."""
     make_folder(place.pictures, flag="--workdir")
     files = []
-    for name, pixels in all_pictures(vae, x).items():
+    for name, pixels in all_pictures(vae, x, labels).items():
         write_atomically(os.path.join(place.pictures, f"{name}.png"), png(pixels))
         files.append(os.path.relpath(os.path.join(place.pictures, f"{name}.png"), place))
     _record(place, "pictures", step, files)
@@ -86,7 +86,7 @@ def write_export(
     card = {
         "name": config.name,
         "config": config_lib.to_dict(config),
-        "training": {"steps": step, "seed": config.training.seed},
+        "training": {"steps": step, "seed": config.training.seed, "kl": vae.kl_estimator},
     }
     evaluation = read_json(place.evaluation_file) if os.path.exists(place.evaluation_file) else {}
     if evaluation.get("step") == step:  # figures of another checkpoint are not this model's

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -13,7 +14,7 @@ from tfvae import config as config_lib
 from tfvae import data
 from tfvae.build import build_vae
 from tfvae.config import Config
-from tfvae.data import DataSet
+from tfvae.data import DataSet, Split
 from tfvae.errors import InputError
 from tfvae.files import check_folder, read_json
 from tfvae.training import outputs
@@ -26,6 +27,7 @@ from tfvae.vae import VAE
 _JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
 _NUM_PICTURED = 50
+_KL = {"analytic": "analytic", "monte_carlo": "estimated from the draws of z (no closed form is known)"}
 
 
 @dataclasses.dataclass
@@ -82,7 +84,8 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     config_lib.validate(config)
     check_folder(workdir, flag="--workdir")
     dataset = load_data(config)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
+    found = dataclasses.replace(config.data, item_shape=dataset.item_shape, num_labels=dataset.num_labels)
+    config = dataclasses.replace(config, data=found)
     training, state = config.training, RunState()
     tf_keras.utils.set_random_seed(training.seed)
     with make_strategy(training.strategy).scope():
@@ -92,6 +95,8 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     place.claim(config)
     checkpoints = Checkpoints(place.checkpoints, vae, state=state, keep=training.checkpoints_to_keep)
     start = checkpoints.restore_newest() or 0
+    if verbose:
+        print(f"training: the KL is {_KL[vae.kl_estimator]}", file=sys.stderr)
     if state.stopped.numpy() or start >= training.num_epochs * dataset.train.steps_per_epoch(training.batch_size):
         if verbose:
             print(f"training: finished before, at step {start}", file=sys.stderr)
@@ -105,12 +110,14 @@ def _compiled(config: Config, dataset: DataSet) -> VAE:
     training = config.training
     steps_per_epoch = dataset.train.steps_per_epoch(training.batch_size)
     total_steps = training.num_epochs * steps_per_epoch
-    # Refuses a batch larger than the data.
-    dataset.train.training_batches(batch_size=training.batch_size, seed=training.seed)
+    # Refuses a batch larger than the data, and data without labels for a conditional model.
+    dataset.train.training_batches(batch_size=training.batch_size, seed=training.seed, labels=config.model.conditional)
     vae = build_vae(
         config.model,
         dataset.item_shape,
+        num_labels=dataset.num_labels,
         data_mean=dataset.train.mean(),
+        examples=dataset.train.examples,
         seed=training.seed,
         precision=training.precision,
     )
@@ -122,6 +129,7 @@ def _compiled(config: Config, dataset: DataSet) -> VAE:
         jit_compile=jit,
         steps_per_execution=min(steps, steps_per_epoch),
         batch_size=training.batch_size,
+        num_examples=dataset.train.num_examples,
     )
     vae.optimizer.build(vae.trainable_variables)
     return vae
@@ -137,24 +145,32 @@ def _fit(
     keeper = Keeper(checkpoints, state, patience=training.early_stopping_patience, steps_per_epoch=steps_per_epoch)
     progress = Progress(num_examples=num_examples, num_epochs=training.num_epochs, batch_size=training.batch_size)
     board = TensorBoard(
-        place.file("logs"), config, examples=dataset.validation.examples(_NUM_PICTURED), num_examples=num_examples
+        place.file("logs"), config, examples=_pictured(vae, dataset.validation), num_examples=num_examples
     )
+    labels = bool(vae.num_labels)
     step, total_steps = start, training.num_epochs * steps_per_epoch
     with keeper, progress, _readable(dataset):
         while step < total_steps and not state.stopped.numpy():
             # A run stopped inside an epoch makes the rest of it first: Keras counts in whole epochs.
             epoch, offset = divmod(step, steps_per_epoch)
             vae.fit(
-                dataset.train.training_batches(batch_size=training.batch_size, seed=training.seed, first_step=step),
+                dataset.train.training_batches(
+                    batch_size=training.batch_size, seed=training.seed, first_step=step, labels=labels
+                ),
                 initial_epoch=epoch,
                 epochs=epoch + 1 if offset else training.num_epochs,
                 steps_per_epoch=steps_per_epoch - offset,
-                validation_data=dataset.validation.evaluation_batches(batch_size=training.batch_size),
+                validation_data=dataset.validation.evaluation_batches(batch_size=training.batch_size, labels=labels),
                 # The board reads the state before the keeper may end the run.
                 callbacks=[board, *([progress] if verbose else []), keeper],
                 verbose=0,
             )
             step = int(vae.steps.numpy())
+
+
+def _pictured(vae: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
+    """The examples of pictures, and their labels for a conditional model."""
+    return split.examples(_NUM_PICTURED, labels=True) if vae.num_labels else (split.examples(_NUM_PICTURED), None)
 
 
 @contextlib.contextmanager
@@ -182,7 +198,7 @@ def _finish(
             place, vae, config, dataset, split="test", num_samples=config.evaluation.num_samples, step=step
         )
     if outputs.is_missing(place, "pictures", step):
-        outputs.write_pictures(place, vae, dataset.test.examples(_NUM_PICTURED), step=step)
+        outputs.write_pictures(place, vae, *_pictured(vae, dataset.test), step=step)
     if outputs.is_missing(place, outputs.export_name(export_dir), step):
         outputs.write_export(place, vae, config, export_dir, step=step)
     return Result(

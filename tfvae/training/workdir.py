@@ -102,7 +102,11 @@ class WorkDir:
             raise InputError(f"--checkpoint: received {checkpoint!r}, expected one of: {', '.join(CHECKPOINTS)}")
         config = self.config()
         vae = build_vae(
-            config.model, config.data.item_shape, seed=config.training.seed, precision=config.training.precision
+            config.model,
+            config.data.item_shape,
+            num_labels=config.data.num_labels,
+            seed=config.training.seed,
+            precision=config.training.precision,
         )
         step = Checkpoints(self.checkpoints, vae).restore_for_use(checkpoint)
         logging.info("restored the %s checkpoint of step %d", checkpoint, step)

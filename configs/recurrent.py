@@ -1,0 +1,14 @@
+"""Rows of pixels as a sequence, read and written by a recurrent network.
+
+Origin: Bowman et al. 2016, section 3, without autoregression.
+Command: python tools/train.py --config=configs/recurrent.py
+On MNIST: python tools/train.py --config=configs/recurrent.py:mnist
+"""
+
+from tfvae import config, networks
+
+
+def get_config(data: str = "digits") -> config.Config:
+    base = config.variant("recurrent", data, beside=__file__)
+    base.model.network = networks.Recurrent()
+    return base

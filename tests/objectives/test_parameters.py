@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from tests.helpers import binary_data, small_vae
+from tests.objectives.common import assert_same, losses, spread, terms_of, value_and_gradient
+from tfvae import networks, schedules
+from tfvae.errors import InputError
+from tfvae.objectives import IWAE, MAP, SGVB_B, FullVB
+
+N = 50
+
+
+def vae_for(size=N, **kwargs):
+    vae = spread(small_vae(**kwargs))
+    vae.num_examples = size
+    return vae
+
+
+def theta_of(vae):
+    return np.concatenate([v.numpy().ravel() for v in vae.decoder.trainable_variables])
+
+
+@pytest.mark.parametrize("scale", [0.3, 2.0])
+@pytest.mark.parametrize(("family", "density"), [("normal", scipy.stats.norm), ("laplace", scipy.stats.laplace)])
+def test_the_loss_has_the_density_of_the_decoders_parameters(family, density, scale):
+    vae, x = vae_for(), binary_data(6)
+    inner, outer = (losses(vae, x, o) for o in (SGVB_B(), MAP(family=family, scale=scale)))
+    # -1/N log p(theta)
+    expected = -density.logpdf(theta_of(vae).astype(np.float64), scale=scale).sum() / N
+    np.testing.assert_allclose(outer - inner, np.full(6, expected), rtol=1e-4)
+    gradients = [value_and_gradient(vae, x, o)[1] for o in (SGVB_B(), MAP(family=family, scale=scale))]
+    own = {v.ref() for v in vae.decoder.trainable_variables}
+    for variable, plain, posterior in zip(vae.trainable_variables, *gradients, strict=True):
+        slope = variable / scale**2 if family == "normal" else tf.sign(variable) / scale
+        np.testing.assert_allclose(posterior - plain, slope / N if variable.ref() in own else 0 * slope, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["normal", "laplace"])
+@pytest.mark.parametrize("inner", [SGVB_B(num_samples=2), IWAE(num_samples=3)])
+def test_a_very_wide_prior_is_the_other_objective(inner, family):
+    vae, x = vae_for(), binary_data(6)
+    outer = MAP(objective=inner, family=family, scale=1e6)
+    constant = -len(theta_of(vae)) * getattr(scipy.stats, {"normal": "norm"}.get(family, family)).logpdf(0, scale=1e6)
+    np.testing.assert_allclose(losses(vae, x, outer), losses(vae, x, inner) + constant / N, rtol=1e-5)
+    vae.num_examples = 10**9
+    assert_same(vae, x, outer, inner)
+
+
+def test_it_regularizes_and_draws_as_the_other_objective():
+    schedule = schedules.Linear(num_steps=10)
+    outer = MAP(objective=SGVB_B(num_samples=3, kl_weight=4.0, kl_schedule=schedule))
+    assert outer.regularizes and outer.num_samples == 3
+    np.testing.assert_allclose([outer.weight_at(step) for step in (0, 5, 20)], [0.0, 2.0, 4.0])
+    other = MAP(objective=IWAE(num_samples=7))
+    assert not other.regularizes and other.num_samples == 7 and other.weight_at(3) == 1.0
+    x = binary_data(4)
+    for objective in (outer, other):
+        terms, inner = terms_of(vae_for(), x, objective), terms_of(vae_for(), x, objective.objective)
+        np.testing.assert_array_equal(terms.distortion, inner.distortion)
+        np.testing.assert_array_equal(terms.rate, inner.rate)
+
+
+def test_map_needs_the_size_of_the_data_set():
+    with pytest.raises(InputError, match="^map: received num_examples=None, expected the size of the training set"):
+        losses(vae_for(None), binary_data(3), MAP())
+
+
+BAYESIAN = networks.BayesianMLP(hidden=(8,), initial_scale=0.3, prior_scale=0.7)
+
+
+@pytest.mark.parametrize("inner", [SGVB_B(num_samples=2), IWAE(num_samples=2, gradient="dreg")])
+def test_full_vb_adds_the_divergence_of_the_decoders_weights(inner):
+    vae, x = vae_for(network=BAYESIAN), binary_data(6)
+    layers = [layer for layer in vae.decoder._flatten_layers() if isinstance(layer, networks.VariationalDense)]
+    cost = 0.0
+    for layer in layers:
+        for mean, scale in ((layer.kernel, layer.kernel_scale), (layer.bias, layer.bias_scale)):
+            m, s = mean.numpy().astype(np.float64), scale.numpy().astype(np.float64)
+            # KL(N(m, s^2) || N(0, p^2)) = log(p / s) + (s^2 + m^2) / (2 p^2) - 1/2
+            cost += np.sum(np.log(0.7 / s) + (s**2 + m**2) / (2 * 0.7**2) - 0.5)
+    outer = FullVB(objective=inner)
+    assert outer.regularizes == inner.regularizes and outer.num_samples == 2
+    np.testing.assert_allclose(losses(vae, x, outer) - losses(vae, x, inner), np.full(6, cost / N), rtol=1e-4)
+    # Its gradient draws the means to zero: m / (N p^2).
+    kernels = [layer.kernel for layer in layers]
+    pulls = [value_and_gradient(vae, x, o, variables=kernels)[1] for o in (outer, inner)]
+    for kernel, with_cost, without in zip(kernels, *pulls, strict=True):
+        np.testing.assert_allclose(with_cost - without, kernel / (N * 0.7**2), atol=1e-4)
+
+
+def test_each_refuses_the_decoder_of_the_other():
+    with pytest.raises(InputError, match="^full_vb: received a decoder without variational layers, expected some"):
+        losses(vae_for(), binary_data(3), FullVB())
+    with pytest.raises(InputError, match="^map: received a decoder with variational layers, expected one of plain"):
+        losses(vae_for(network=BAYESIAN), binary_data(3), MAP())

@@ -1,0 +1,18 @@
+"""Likelihoods p(x|z): `tfp.layers` over the decoder's parameters.
+
+The decoder's network gives `params_per_dim` numbers for each dimension of x, each kind
+of parameter in one piece: all means, then all raw scales.
+"""
+
+from tfvae.likelihoods.base import named_parameters
+from tfvae.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
+from tfvae.likelihoods.categorical import Categorical
+from tfvae.likelihoods.counts import Multinomial, NegativeBinomial, Poisson
+from tfvae.likelihoods.gaussian import Gaussian, GaussianIdentity, GaussianShared
+from tfvae.likelihoods.logistic import DiscretizedLogistic
+from tfvae.likelihoods.table import Table
+
+__all__ = [
+    "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistic", "Gaussian", "GaussianIdentity",
+    "GaussianShared", "Multinomial", "NegativeBinomial", "Poisson", "Table", "named_parameters",
+]  # fmt: skip

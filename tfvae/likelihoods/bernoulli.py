@@ -1,0 +1,54 @@
+"""Likelihoods of data in [0, 1] with one logit for each dimension."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from tfvae.likelihoods.base import _Likelihood, independent, inverse, logits_of, shaped
+from tfvae.support import BINARY, UNIT, Support
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Bernoulli(_Likelihood):
+    """p(x|z) = prod_d Bernoulli(x_d): -log p is the cross-entropy (Kingma & Welling 2013, equation 11)."""
+
+    def distribution(self, params: tf.Tensor, item_shape: tuple[int, ...]) -> tfd.Distribution:
+        """p(x|z) of logits."""
+        return independent(tfd.Bernoulli(shaped(params, item_shape), dtype=tf.float32), item_shape)
+
+    def output_bias(self, mean: np.ndarray) -> np.ndarray:
+        """The logits of `mean`, `[*item_shape]`, flat."""
+        return logits_of(mean)
+
+    def support(self, item_shape: tuple[int, ...]) -> Support:
+        """0 and 1."""
+        return BINARY
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class ContinuousBernoulli(_Likelihood):
+    """p(x|z) = prod_d C(l_d) exp(x_d l_d) / (1 + exp(l_d)) for x in [0, 1]: the cross-entropy of grey, normalised.
+
+    Loaiza-Ganem & Cunningham 2019, The continuous Bernoulli: fixing a pervasive error in
+    variational autoencoders, equation 3. The mean is not the sigmoid of the logits l.
+    """
+
+    def distribution(self, params: tf.Tensor, item_shape: tuple[int, ...]) -> tfd.Distribution:
+        """p(x|z) of logits."""
+        return independent(tfd.ContinuousBernoulli(shaped(params, item_shape)), item_shape)
+
+    def output_bias(self, mean: np.ndarray) -> np.ndarray:
+        """Logits that give `mean`, `[*item_shape]`, flat."""
+        # A mean of 0.01 has the logit -100: networks would be slow to leave one of less.
+        return inverse(_mean, np.linspace(-100.0, 100.0, 2**14), np.clip(mean, 0.01, 0.99))
+
+    def support(self, item_shape: tuple[int, ...]) -> Support:
+        """Numbers in [0, 1]."""
+        return UNIT
+
+
+def _mean(logits: np.ndarray) -> np.ndarray:
+    # 1 / (1 - exp(-l)) - 1 / l, where l is not 0
+    return -1.0 / np.expm1(-logits) - 1.0 / logits
