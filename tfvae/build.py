@@ -60,16 +60,18 @@ def build_vae(
 def _refuse_unfit(config: ModelConfig, num_labels: int) -> None:
     posterior, prior = config.posterior, config.prior
     if prior.support not in ("any", posterior.support):
-        fit = sorted(tag for tag, cls in Prior.registry.items() if cls.support in ("any", posterior.support))
+        known: dict[str, Any] = Prior.registry
+        fit = sorted(tag for tag, cls in known.items() if cls.support in ("any", posterior.support))
         raise InputError(
             f"model.prior: received {prior.tag}, whose z is {_DESCRIBED[prior.support]}, expected one whose z is "
             f"{_DESCRIBED[posterior.support]}, as that of the {posterior.tag} posterior: {', '.join(fit)}"
         )
-    if config.latent_size < posterior.min_latent_size:
-        raise InputError(
-            f"model.latent_size: received {config.latent_size}, expected at least {posterior.min_latent_size} for a "
-            f"{posterior.tag} posterior"
-        )
+    for part in (posterior, prior):
+        if config.latent_size < part.min_latent_size:
+            raise InputError(
+                f"model.latent_size: received {config.latent_size}, expected at least {part.min_latent_size} for a "
+                f"{part.tag} {part.kind}"
+            )
     if config.conditional and prior.support == "any":
         raise InputError(f"model.prior: received {prior.tag} for a conditional model, expected one without an encoder")
     if config.conditional and num_labels < 2:

@@ -50,11 +50,13 @@ class Prior(Component):
 
     Attributes:
       support: of z: a name in `SUPPORTS`, or "any" for a prior that takes that of the posterior.
+      min_latent_size: the smallest size it is defined for.
     """
 
     __slots__ = ()
 
     support: ClassVar[str] = "real"
+    min_latent_size: ClassVar[int] = 1
 
     def build(self, latent_size: int) -> Any:
         """The TFP distribution of z: no batch shape, event shape `[latent_size]`."""

@@ -113,6 +113,11 @@ def test_named_parameters(likelihood):
     assert all(value.dtype == tf.float32 for value in found.values())
 
 
+def test_a_shared_parameter_is_named_for_each_dimension():
+    p = tfd.Independent(tfd.Normal(tf.zeros([4, 3]), 0.5), reinterpreted_batch_ndims=1)
+    np.testing.assert_array_equal(named_parameters(p)["scale"], np.full((4, 3), 0.5))
+
+
 @each("codes")
 def test_samples_have_the_mean_and_lie_in_the_support(likelihood):
     p = at(likelihood, parameters(likelihood, 1, (3,)), (3,))

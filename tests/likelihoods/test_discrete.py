@@ -42,6 +42,13 @@ def test_a_bag_of_words_sums_to_one_over_the_bags_of_its_size():
         np.testing.assert_allclose(at(Multinomial(), logits, (3,)).mean()[0], pi, rtol=1e-5)
 
 
+def test_a_bag_of_words_is_one_bag_whatever_its_shape():
+    params, x = parameters(Multinomial()), values(Multinomial())
+    p, flat = at(Multinomial(), params), at(Multinomial(), params, (SIZE,))
+    np.testing.assert_allclose(p.log_prob(x), flat.log_prob(x.reshape(4, SIZE)), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(p.mean(), axis=(1, 2, 3)), 1, rtol=1e-5)
+
+
 def test_bernoulli_is_the_cross_entropy():
     logits, x = parameters(Bernoulli()), values(Bernoulli())
     p = scipy.special.expit(logits).reshape(x.shape)

@@ -14,7 +14,7 @@ NETWORKS = [MLP(hidden=(6, 4)), MLP(hidden=()), Convolutional(filters=(3, 4), de
             ResidualConvolutional(filters=(3, 4), dense=5), ResidualConvolutional(filters=(3,), dense=0, blocks=1),
             Recurrent(units=5), Recurrent(units=3, cell="lstm", bidirectional=True),
             BayesianMLP(hidden=(6, 4)), BayesianMLP(hidden=())]  # fmt: skip
-SHAPES = [(1,), (7,), (5, 4), (7, 5, 3), (1, 9, 2)]
+SHAPES = [(1,), (7,), (7, 5, 3), (1, 9, 2)]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_rows_do_not_see_each_other(network):
         np.testing.assert_allclose(decoder(whole[2:3], training=training), params[2:3], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", [NETWORKS[i] for i in (0, 7, 8)], ids=lambda n: n.tag)
+@pytest.mark.parametrize("network", [NETWORKS[i] for i in (0, 7)], ids=lambda n: n.tag)
 def test_under_xla_and_at_extreme_inputs(network):
     encoder, decoder = network.encoder((4, 6), 3), network.decoder(3, (4, 6), 2)
 
@@ -152,8 +152,8 @@ def test_vectors_and_images_are_read_in_their_order():
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("params_per_dim", [1, 2])
-def test_output_bias_is_what_training_starts_from(network, params_per_dim):
+def test_output_bias_is_what_training_starts_from(network):
+    params_per_dim = 2
     bias = np.arange(params_per_dim * 30.0)
     decoder = network.decoder(4, (3, 5, 2), params_per_dim, output_bias=bias)
     # All other biases are zero, but for the forget gate's of an LSTM, whose state then stays zero all the same.

@@ -69,7 +69,7 @@ def test_padding_touches_no_real_row(name, filling):
     assert_equal_results(value_and_gradient(vae_for(name), x, OBJECTIVES[name], padded(rows, 8)), unpadded(name))
 
 
-@every
+@pytest.mark.parametrize("name", ["iwae_stl", "capacity", "free_bits", "info_vae", "map", "full_vb"])
 def test_compiled_in_a_loop_equals_eager(name):
     vae, x = vae_for(name), binary_data(NUM_ROWS)
 

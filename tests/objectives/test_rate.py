@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
+import tensorflow_probability as tfp
 
 from tests.helpers import binary_data, small_vae
 from tests.objectives.common import (
@@ -45,14 +45,6 @@ def test_the_batch_pays_for_its_distance_from_the_capacity(capacity, factor):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_the_rate_goes_to_the_capacity():
-    vae, x = small_vae(), binary_data(50)
-    objective = Capacity(gamma=100.0, capacity=2.0, capacity_schedule=schedules.Constant())
-    vae.compile(tf_keras.optimizers.Adam(0.003), objective=objective, steps_per_execution=50)
-    vae.fit(x, batch_size=25, epochs=150, verbose=0)
-    assert abs(vae.evaluate(x, verbose=0, return_dict=True)["rate"] - 2.0) < 0.1
-
-
 def test_without_free_bits_it_is_the_elbo():
     vae, x = spread(small_vae()), binary_data(7)
     assert_same(vae, x, FreeBits(free_nats=0.0), SGVB_B())
@@ -80,7 +72,9 @@ def test_a_dimension_costs_no_less_than_its_free_nats():
 
 
 def test_without_a_closed_form_the_rates_come_from_the_draws():
-    vae, x = spread(small_vae(posterior=posteriors.StudentT())), binary_data(4)
+    vae, x = spread(small_vae(posterior=posteriors.Logistic())), binary_data(4)
+    vae.regularizer.prior = tfp.distributions.Independent(tfp.distributions.Laplace(tf.zeros(3), 1.0), 1)
+    assert vae.kl_estimator == "monte_carlo"
     sampled = terms_of(vae, x, SGVB_A(num_samples=3)).rate
     for objective in (FreeBits(num_samples=3), Capacity(num_samples=3)):
         np.testing.assert_allclose(terms_of(vae, x, objective).rate, sampled, rtol=1e-4)

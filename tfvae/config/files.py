@@ -39,9 +39,7 @@ def variant(name: str, data: str, *, beside: str) -> Config:
       InputError: where there is no such config.
     """
     if not os.path.isfile(os.path.join(os.path.dirname(beside), f"{data}.py")):
-        raise InputError(
-            f"received {data!r} after the colon, expected a config of data, such as digits or mnist"
-        )
+        raise InputError(f"received {data!r} after the colon, expected a config of data, such as digits or mnist")
     config = from_file(f"{data}.py", beside=beside)
     config.name = name if data == "digits" else f"{name}_{data}"
     return config

@@ -87,11 +87,11 @@ def named_parameters(likelihood: tfd.Distribution) -> dict[str, tf.Tensor]:
         return named_parameters(likelihood.distribution)
     found = {}
     for name, properties in type(likelihood).parameter_properties().items():
-        value = likelihood.parameters.get(name)
-        if value is not None:
-            event = properties.instance_event_ndims(likelihood)
+        given = likelihood.parameters.get(name)
+        if given is not None:
+            value, event = tf.convert_to_tensor(given), properties.instance_event_ndims(likelihood)
             # A parameter that all dimensions share is given to each: an export's outputs begin with the rows.
-            own = value.shape[len(value.shape) - event :]
+            own = value.shape[value.shape.rank - event :]
             shape = tf.concat([likelihood.batch_shape_tensor(), own], axis=0)
             found[name] = tf.ensure_shape(tf.broadcast_to(value, shape), likelihood.batch_shape + own)
     return found

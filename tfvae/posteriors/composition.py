@@ -12,8 +12,9 @@ from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
 from tfvae.component import bounded
+from tfvae.flows import softly_clamped
 from tfvae.kinds import Posterior
-from tfvae.posteriors.factorised import LOG_RANGE, _Factorised, concentration, exp_in_range, softly_clamped
+from tfvae.posteriors.factorised import LOG_RANGE, _Factorised, concentration, exp_in_range
 from tfvae.posteriors.gamma_quantile import log_gamma_quantile
 from tfvae.posteriors.layers import distribution_layer, positive
 from tfvae.reparameterization import reparameterize

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
+from tfvae.flows import softly_clamped
 from tfvae.kinds import Posterior
 from tfvae.posteriors.layers import distribution_layer
 
@@ -43,11 +44,6 @@ class _Factorised(Posterior):
             return tfd.Independent(self.family(*raw), reinterpreted_batch_ndims=1)
 
         return distribution_layer(distribution, activity_regularizer)
-
-
-def softly_clamped(x: tf.Tensor, limit: float) -> tf.Tensor:
-    """x where |x| is small beside `limit`, and never beyond +-`limit`."""
-    return limit * tf.tanh(x / limit)
 
 
 def concentration(raw: tf.Tensor, floor: float) -> tf.Tensor:

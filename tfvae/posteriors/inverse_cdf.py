@@ -13,7 +13,8 @@ import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from tfvae.component import bounded
-from tfvae.posteriors.factorised import LOG_RANGE, _Factorised, concentration, exp_in_range, softly_clamped
+from tfvae.flows import softly_clamped
+from tfvae.posteriors.factorised import LOG_RANGE, _Factorised, concentration, exp_in_range
 from tfvae.posteriors.layers import positive
 from tfvae.posteriors.location_scale import register_location_scale
 from tfvae.reparameterization import log_prob_of_draw, log_uniforms, reparameterize

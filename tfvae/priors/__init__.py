@@ -1,5 +1,7 @@
 """Priors p(z)."""
 
+from tfvae.priors.flow import AutoregressiveFlow, CouplingFlow
+from tfvae.priors.mixture import MixtureOfNormals
 from tfvae.priors.natural import (
     Beta,
     Exponential,
@@ -15,19 +17,10 @@ from tfvae.priors.natural import (
     Weibull,
     standard_normal,
 )
+from tfvae.priors.vamp import Vamp, VampPrior
 
 __all__ = [
-    "Beta",
-    "Exponential",
-    "Gamma",
-    "StandardGumbel",
-    "StandardLaplace",
-    "StandardLogNormal",
-    "StandardLogistic",
-    "StandardNormal",
-    "StandardStudentT",
-    "StandardUniform",
-    "SymmetricDirichlet",
-    "Weibull",
-    "standard_normal",
-]
+    "AutoregressiveFlow", "Beta", "CouplingFlow", "Exponential", "Gamma", "MixtureOfNormals", "StandardGumbel",
+    "StandardLaplace", "StandardLogNormal", "StandardLogistic", "StandardNormal", "StandardStudentT", "StandardUniform",
+    "SymmetricDirichlet", "Vamp", "VampPrior", "Weibull", "standard_normal",
+]  # fmt: skip

@@ -9,6 +9,7 @@ def report(result: Result, workdir: str) -> str:
     """A few lines for a person."""
     evaluation = result.evaluation
     error = evaluation["log_likelihood_standard_error"]
+    labels = ", label=tf.constant([0, 1, 2], tf.int64)" if result.conditional else ""
     lines = [
         "",
         f"{'Trained' if result.trained else 'Was trained already'}; the checkpoint of step {result.step} reaches, on "
@@ -25,7 +26,7 @@ def report(result: Result, workdir: str) -> str:
         "Use it, where only TensorFlow is installed:",
         "  import tensorflow as tf",
         f"  model = tf.saved_model.load({_short(result.export)!r})",
-        "  print(model.signatures['generate'](seed=tf.constant([1, 2, 3], tf.int64)))",
+        f"  print(model.signatures['generate'](seed=tf.constant([1, 2, 3], tf.int64){labels}))",
     ]
     return "\n".join(lines)
 

@@ -40,6 +40,7 @@ class Result:
       evaluation: what `evaluation.json` says.
       pictures: paths of the PNG files.
       export: the folder of the SavedModel.
+      conditional: whether the model takes labels.
     """
 
     trained: bool
@@ -47,6 +48,7 @@ class Result:
     evaluation: dict[str, Any]
     pictures: list[str]
     export: str
+    conditional: bool = False
 
 
 def train_and_evaluate(
@@ -84,7 +86,9 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     config_lib.validate(config)
     check_folder(workdir, flag="--workdir")
     dataset = load_data(config)
-    found = dataclasses.replace(config.data, item_shape=dataset.item_shape, num_labels=dataset.num_labels)
+    # To count labels may take a pass over the data.
+    num_labels = dataset.num_labels if config.model.conditional else 0
+    found = dataclasses.replace(config.data, item_shape=dataset.item_shape, num_labels=num_labels)
     config = dataclasses.replace(config, data=found)
     training, state = config.training, RunState()
     tf_keras.utils.set_random_seed(training.seed)
@@ -115,7 +119,7 @@ def _compiled(config: Config, dataset: DataSet) -> VAE:
     vae = build_vae(
         config.model,
         dataset.item_shape,
-        num_labels=dataset.num_labels,
+        num_labels=config.data.num_labels,
         data_mean=dataset.train.mean(),
         examples=dataset.train.examples,
         seed=training.seed,
@@ -207,4 +211,5 @@ def _finish(
         evaluation=read_json(place.evaluation_file),
         pictures=outputs.files_of(place, "pictures"),
         export=outputs.files_of(place, outputs.export_name(export_dir))[0],
+        conditional=config.model.conditional,
     )
