@@ -111,8 +111,10 @@ def write_table(rows: dict[str, dict[str, Any]]) -> None:
     """Puts the table between its two marks in the README."""
     with open(README, encoding="utf-8") as file:
         text = file.read()
-    before, _, rest = text.partition(BEGIN)
+    before, begin, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
+    if not (begin and END in rest):
+        raise InputError(f"README.md: expected the marks {BEGIN!r} and {END!r}")
     write_atomically(README, f"{before}{BEGIN}\n{table(rows)}\n{END}{after}".encode())
 
 

@@ -11,4 +11,5 @@ from tfvae import config, networks
 def get_config(data: str = "digits") -> config.Config:
     base = config.variant("recurrent", data, beside=__file__)
     base.model.network = networks.Recurrent()
+    base.training.num_epochs = 40 if data == "digits" else 10
     return base

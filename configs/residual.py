@@ -11,4 +11,5 @@ from tfvae import config, networks
 def get_config(data: str = "digits") -> config.Config:
     base = config.variant("residual", data, beside=__file__)
     base.model.network = networks.ResidualConvolutional()
+    base.training.num_epochs = 60 if data == "digits" else 10
     return base

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tfvae import config, likelihoods, networks, objectives, posteriors, priors, schedules
+from tfvae import kinds, likelihoods, networks, objectives, posteriors, priors, schedules
 from tfvae.component import Component, FieldError, bounded, choice
 from tfvae.config import validate
 from tfvae.errors import InputError
@@ -39,7 +39,7 @@ class PlainThing(SpecialThing):
 def test_kinds_and_tags_are_names_in_snake_case():
     assert SpecialThing.kind == HTTPThing2D.kind == "special_thing"
     assert (SpecialThing.tag, HTTPThing2D.tag, PlainThing.tag) == ("", "http_thing2_d", "plain_thing")
-    assert config.Posterior.kind == "posterior" and posteriors.FullNormal.tag == "full_normal"
+    assert kinds.Posterior.kind == "posterior" and posteriors.FullNormal.tag == "full_normal"
     assert objectives.SGVB_B.tag == "sgvb_b" and networks.MLP.tag == "mlp"
 
 
@@ -55,11 +55,11 @@ def test_a_component_registers_once_as_the_class_that_stays():
 @pytest.mark.parametrize(
     ("kind", "module"),
     [
-        (config.Posterior, posteriors),
-        (config.Prior, priors),
-        (config.Likelihood, likelihoods),
-        (config.Network, networks),
-        (config.Objective, objectives),
+        (kinds.Posterior, posteriors),
+        (kinds.Prior, priors),
+        (kinds.Likelihood, likelihoods),
+        (kinds.Network, networks),
+        (kinds.Objective, objectives),
         (schedules.Schedule, schedules),
     ],
 )
@@ -71,8 +71,8 @@ def test_the_packages_components_are_those_of_their_modules(kind, module):
 
 
 def test_kinds_have_registries_of_their_own():
-    kinds = (config.Posterior, config.Prior, config.Likelihood, config.Network, config.Objective, schedules.Schedule)
-    assert len({id(kind.registry) for kind in kinds}) == len(kinds)
+    all_kinds = (kinds.Posterior, kinds.Prior, kinds.Likelihood, kinds.Network, kinds.Objective, schedules.Schedule)
+    assert len({id(kind.registry) for kind in all_kinds}) == len(all_kinds)
     assert Component.registry == {}
 
 

@@ -55,8 +55,8 @@ class Flow:
 class Conditioner(tf_keras.layers.Layer):
     """A dense network with masked kernels: (z, context) -> (shift, log scale).
 
-    TFP's `AutoregressiveNetwork` masks its kernels by constraints, which a step on several replicas cannot
-    apply, and joins z and context by a layer that does not broadcast them.
+    TFP's `AutoregressiveNetwork` masks its kernels by constraints, which hold only after an optimizer's step, and
+    joins z and context by a layer that does not broadcast them.
 
     Args:
       masks: of each kernel, `[inputs, outputs]`: 1 where an input counts.

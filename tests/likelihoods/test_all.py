@@ -115,7 +115,7 @@ def test_named_parameters(likelihood):
 
 def test_a_shared_parameter_is_named_for_each_dimension():
     p = tfd.Independent(tfd.Normal(tf.zeros([4, 3]), 0.5), reinterpreted_batch_ndims=1)
-    np.testing.assert_array_equal(named_parameters(p)["scale"], np.full((4, 3), 0.5))
+    assert named_parameters(p)["scale"].numpy().tolist() == [[0.5] * 3] * 4
 
 
 @each("codes")

@@ -76,7 +76,7 @@ def test_the_decoder_has_the_same_gradient_with_each(posterior, gradient):
 
 @pytest.mark.parametrize(("num_samples", "posterior"), [(1, POSTERIORS[0])] + [(5, p) for p in POSTERIORS])
 def test_the_doubly_reparameterized_gradient_is_unbiased(num_samples, posterior):
-    vae, x = spread(small_vae(posterior=posterior)), binary_data(3)
+    vae, x = spread(small_vae(posterior=posterior)), binary_data(2)
     plain, dreg = (encoder_gradients(vae, x, num_samples, gradient, 6_000) for gradient in ("plain", "dreg"))
     scores = z_scores(plain, dreg)
     assert np.abs(scores).max() < 4.5
@@ -87,7 +87,9 @@ def test_the_doubly_reparameterized_gradient_is_unbiased(num_samples, posterior)
 def test_without_the_score_one_sample_is_unbiased_and_five_are_not():
     vae = linear.make_vae(covariance=linear.COVARIANCE * 2.0, shift=0.2)
     for num_samples, biased in ((1, False), (5, True)):
-        plain, stl = (encoder_gradients(vae, linear.X, num_samples, gradient, 8_000) for gradient in ("plain", "stl"))
+        plain, stl = (
+            encoder_gradients(vae, linear.X[:2], num_samples, gradient, 8_000) for gradient in ("plain", "stl")
+        )
         worst = np.abs(z_scores(plain, stl)).max()
         assert worst > 8 if biased else worst < 4.5
 

@@ -1,6 +1,7 @@
 """The beta-TC-VAE: the rate taken apart, each part with a weight of its own (Chen et al. 2018)."""
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -10,9 +11,6 @@ from tfvae.component import bounded
 from tfvae.kinds import Objective
 from tfvae.objectives.base import Draws, Terms, factors, num_examples, reconstruct
 from tfvae.rows import Rows, gather_replicas, own_rows
-
-# The log of a weight of nothing; finite, as the gradient of a sum of nothing but infinities is NaN.
-_NOTHING = -1e30
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -72,7 +70,7 @@ def decompose(
     pairs = tf.concat([pairs, tf.reduce_sum(pairs, axis=-1, keepdims=True)], axis=-1)
     real = rows.weights > 0.0
     log_weights = tf.math.log(tf.where(real, rows.weights, 1.0))
-    pairs = tf.where(real[:, None], pairs + log_weights[:, None], _NOTHING)
+    pairs = tf.where(real[:, None], pairs + log_weights[:, None], -math.inf)
     # log sum_m w_m q(z | x_m): over this replica's rows, then over the replicas
     sums = tf.reduce_logsumexp(gather_replicas(tf.reduce_logsumexp(pairs, axis=2)[None]), axis=0)
     count = tf.reduce_sum(gather_replicas(rows.weights))
