@@ -10,13 +10,15 @@ from tfvae.config import ModelConfig
 from tfvae.networks import MLP
 
 
-def small_vae(item_shape=(6, 5, 1), *, latent_size=3, posterior=None, likelihood=None, network=None, **kwargs):
+def small_vae(
+    item_shape=(6, 5, 1), *, latent_size=3, posterior=None, prior=None, likelihood=None, network=None, **kwargs
+):
     """A VAE with small networks and weights from seed 0."""
     tf_keras.utils.set_random_seed(0)
     config = ModelConfig(
         latent_size=latent_size,
         posterior=posterior or posteriors.Normal(),
-        prior=priors.StandardNormal(),
+        prior=prior or priors.StandardNormal(),
         likelihood=likelihood or likelihoods.Bernoulli(),
         network=network or MLP(hidden=(8,)),
     )

@@ -9,7 +9,7 @@ import tf_keras
 
 from tfvae import VAE, random
 from tfvae.evaluation.importance import importance_estimate
-from tfvae.objectives import SGVB_B
+from tfvae.objectives import IWAE, SGVB_B
 from tfvae.posteriors import MultivariateNormalTriL
 from tfvae.rows import Rows
 
@@ -64,11 +64,11 @@ def estimate(vae, x, num_samples, chunk_size=1_000, seed=0):
     )
 
 
-def terms(vae, x, num_samples):
+def terms(vae, x, num_samples, objective=None):
     rows = Rows(weights=tf.ones(len(x)), total=tf.constant(float(len(x))),
                 keys=random.row_keys(0, random.TRAINING, rows=tf.range(len(x))))  # fmt: skip
     with rows.current():
-        return SGVB_B(num_samples=num_samples).terms(vae, tf.constant(x), rows)
+        return (objective or SGVB_B(num_samples=num_samples)).terms(vae, tf.constant(x), rows)
 
 
 def test_the_hand_built_model_is_the_model():
@@ -92,6 +92,15 @@ def test_with_the_exact_posterior_every_bound_is_exact(num_samples):
 def test_with_the_exact_posterior_the_elbo_is_log_p():
     found = terms(make_vae(), X, num_samples=20_000)
     np.testing.assert_allclose(-(found.rate + found.distortion), LOG_P, atol=0.05)
+
+
+@pytest.mark.parametrize("gradient", ["plain", "dreg", "stl"])
+@pytest.mark.parametrize("num_samples", [1, 5, 50])
+def test_with_the_exact_posterior_the_iwae_is_log_p(num_samples, gradient):
+    found = terms(make_vae(), X, num_samples, IWAE(num_samples=num_samples, gradient=gradient))
+    np.testing.assert_allclose(-found.loss, LOG_P, rtol=2e-5)
+    np.testing.assert_allclose(-(found.rate + found.distortion), LOG_P, rtol=2e-5)
+    assert np.max(np.abs(terms(make_vae(**WRONG), X, 5, IWAE(num_samples=5)).loss + LOG_P)) > 0.1
 
 
 def test_rate_and_distortion_are_their_closed_forms():

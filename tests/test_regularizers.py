@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from tfvae import posteriors, priors, random
-from tfvae.regularizers import KLRegularizer, kl_divergence, plain
+from tfvae.regularizers import KLRegularizer, closed_form, kl_divergence, log_ratio, plain, rate
 from tfvae.reparameterization import reparameterize
 from tfvae.rows import Rows
 
@@ -138,6 +138,56 @@ def test_in_a_step_it_is_the_mean_over_the_global_batch(name):
     # A part of a batch adds its share.
     with rows_of([1, 1, 1, 1], total=10).current():
         np.testing.assert_allclose(added(model), KL.sum() / 10, rtol=1e-5)
+
+
+# Where there is no closed form ---------------------------------------------------
+
+MIXTURE = tfd.MixtureSameFamily(
+    tfd.Categorical([0.3, -0.2]), normal(np.stack([PRIOR_MEAN, -PRIOR_MEAN]), np.stack([PRIOR_SCALE, 2 * PRIOR_SCALE]))
+)
+
+
+def mixture_encoder():
+    inputs = tf_keras.layers.Input([2 * SIZE])
+    layer = posteriors.IndependentNormal(SIZE, scale_floor=1e-7, activity_regularizer=KLRegularizer(MIXTURE))
+    return tf_keras.Model(inputs, layer(inputs))
+
+
+def test_without_a_closed_form_the_rate_comes_from_the_rows_own_draws():
+    rows = rows_of([1, 1, 0, 1], total=3, num_samples=5)
+    with rows.current():
+        share = added(mixture_encoder())
+    q = normal(MEAN, SCALE)
+    noise = random.normals(rows.keys, SIZE, num_samples=5)
+    z = MEAN + SCALE * noise.numpy()
+    expected = (q.log_prob(z) - MIXTURE.log_prob(z)).numpy().mean(axis=0)
+    np.testing.assert_allclose(rows.rate, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(share, (expected[0] + expected[1] + expected[3]) / 3, rtol=1e-3, atol=1e-4)
+
+
+def test_outside_a_step_it_is_estimated_too():
+    shares = [added(mixture_encoder()) for _ in range(60)]
+    z = normal(MEAN, SCALE).sample(50_000, seed=1)
+    expected = float(tf.reduce_mean(normal(MEAN, SCALE).log_prob(z) - MIXTURE.log_prob(z)))
+    assert abs(np.mean(shares) - expected) < 4 * np.std(shares) / np.sqrt(len(shares))
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_both_estimates_agree_where_both_exist(posterior):
+    q, p = POSTERIORS[posterior][0], PRIORS["diagonal"][0]
+    noise = random.normals(random.row_keys(0, 1, rows=tf.range(4)), SIZE, num_samples=20_000)
+    z = reparameterize(q, noise)
+    ratio = log_ratio(q, p, noise, z).numpy()
+    assert np.all(np.abs(ratio.mean(axis=0) - kl_divergence(q, p)) < 4 * ratio.std(axis=0) / np.sqrt(len(ratio)))
+    np.testing.assert_array_equal(rate(q, p, noise, z), kl_divergence(q, p))  # and the closed form is preferred
+    assert closed_form(q, MIXTURE) is None
+    np.testing.assert_allclose(rate(q, MIXTURE, noise, z), log_ratio(q, MIXTURE, noise, z).numpy().mean(0), rtol=1e-4)
+
+
+def test_a_log_normal_is_no_normal():
+    q = tfd.LogNormal(MEAN, SCALE)  # has a normal inside
+    assert closed_form(tfd.Independent(q, 1), PRIORS["standard"][0]) is None
+    assert closed_form(q, PRIORS["standard"][0]) is None
 
 
 def test_weights_of_rows_count():

@@ -46,7 +46,10 @@ def folder(facts, tmp_path_factory):
 def test_json(folder):
     card = json.loads((folder / "model_card.json").read_text())
     assert (card["name"], card["version"], card["folder"], card["licence"]) == ("small", 4, "digits/4", "Apache-2.0")
-    assert card["item"] == {"name": "image", "shape": [6, 5, 1], "range": [0.0, 1.0], "step": 1.0} and card["latent_size"] == 3
+    assert (
+        card["item"] == {"name": "image", "shape": [6, 5, 1], "range": [0.0, 1.0], "step": 1.0}
+        and card["latent_size"] == 3
+    )
     assert card["parts"]["likelihood"]["type"] == "bernoulli" and card["num_samples"] == 64
     assert card["data"] == {"source": "npz:digits.npz", "binarization": "dynamic"}
     assert card["training"]["steps"] == 1234 and card["training"]["num_epochs"] == 50 and card["training"]["seed"] == 0

@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from tests.helpers import binary_data, small_vae
 from tests.objectives.common import assert_same, losses, spread, terms_of, value_and_gradient
-from tfvae import networks, schedules
+from tfvae import config, networks, schedules
 from tfvae.errors import InputError
+from tfvae.kinds import Objective
 from tfvae.objectives import IWAE, MAP, SGVB_B, FullVB
 
 N = 50
@@ -60,6 +61,16 @@ def test_it_regularizes_and_draws_as_the_other_objective():
         terms, inner = terms_of(vae_for(), x, objective), terms_of(vae_for(), x, objective.objective)
         np.testing.assert_array_equal(terms.distortion, inner.distortion)
         np.testing.assert_array_equal(terms.rate, inner.rate)
+
+
+def test_the_other_objective_is_part_of_the_config():
+    outer = MAP(objective=FullVB(objective=IWAE(num_samples=7)), family="laplace")
+    values = config.to_dict(outer)
+    assert (values["type"], values["objective"]["objective"]["type"]) == ("map", "iwae")
+    assert config.from_dict(values, Objective, "objective") == outer
+    outer.objective.objective.num_samples = 0
+    with pytest.raises(InputError, match=r"^objective\.objective\.objective\.num_samples: received 0"):
+        config.validate(outer, "objective.")
 
 
 def test_map_needs_the_size_of_the_data_set():
