@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from tests.helpers import digits_config
 from tfvae import config as config_lib
+from tfvae import priors
 from tfvae.errors import InputError
 from tfvae.training import WorkDir, load_data, train, train_and_evaluate
 from tfvae.training.callbacks import Keeper
@@ -251,3 +253,20 @@ def test_a_bad_export_folder_is_found_before_training(tmp_path):
     with pytest.raises(InputError, match="--export_dir"):
         run(tmp_path, num_epochs=1)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("prior", "estimator", "says"),
+    [
+        (priors.StandardNormal(), "analytic", "training: the KL is analytic"),
+        (priors.MixtureOfNormals(num_components=2), "monte_carlo", "training: the KL is estimated from the draws of z"),
+    ],
+    ids=["analytic", "monte carlo"],
+)
+def test_the_estimator_of_the_kl_is_told(prior, estimator, says, tmp_path, capsys):
+    config = digits_config(num_epochs=1)
+    config.model.prior = prior
+    result = train_and_evaluate(config, str(tmp_path / "run"), export_dir=str(tmp_path / "export"))
+    assert says in capsys.readouterr().err
+    card = json.loads((pathlib.Path(result.export) / "model_card.json").read_text())
+    assert card["training"]["kl"] == estimator
