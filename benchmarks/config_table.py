@@ -21,6 +21,7 @@ from typing import Any
 
 from absl import app, flags
 
+from tfvae import cli
 from tfvae.config import Config, from_file
 from tfvae.errors import InputError
 from tfvae.files import write_atomically, write_json
@@ -93,8 +94,8 @@ def measure(name: str) -> dict[str, Any]:
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The measured rows as Markdown."""
     lines = [
-        "| config | what | paper | parts | test ELBO | log p(x) bound | time |",
-        "|---|---|---|---|---|---|---|",
+        "| config | what | paper | parts | flag of `tools/train.py` | test ELBO | log p(x) bound | time |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in names():
         if name not in rows:
@@ -103,7 +104,8 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
         bound = f"{row['log_likelihood']:.2f} (K = {row['num_samples']})"
         seconds = row["seconds"]
         duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-        lines.append(f"| `{name}` | {what} | {origin} | {parts(name)} | {row['elbo']:.2f} | {bound} | {duration} |")
+        cells = [f"`{name}`", what, origin, parts(name), f"`--config=configs/{name}.py`", f"{row['elbo']:.2f}"]
+        lines.append(f"| {' | '.join([*cells, bound, duration])} |")
     return "\n".join(lines)
 
 
@@ -119,11 +121,12 @@ def write_table(rows: dict[str, dict[str, Any]]) -> None:
 
 
 def main(_: Any) -> None:
+    with cli.quiet():  # the parts that configs choose import TensorFlow
+        embedded = [name for name in names() if load(name).data.source.startswith("digits")]
     rows = {}
     if os.path.exists(RESULT):
         with open(RESULT, encoding="utf-8") as file:
             rows = {row["config"]: row for row in json.load(file)["rows"]}
-    embedded = [name for name in names() if load(name).data.source.startswith("digits")]
     for name in (flags.FLAGS.configs or embedded) if flags.FLAGS.measure else []:
         try:
             rows[name] = measure(name)
