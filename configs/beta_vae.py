@@ -1,4 +1,4 @@
-"""The beta-VAE, beta = 4.
+"""The beta-VAE, beta = 2.
 
 Origin: Higgins et al. 2017, equation 4.
 Command: python tools/train.py --config=configs/beta_vae.py
@@ -10,5 +10,5 @@ from tfvae import config, objectives
 
 def get_config(data: str = "digits") -> config.Config:
     base = config.variant("beta_vae", data, beside=__file__)
-    base.objective = objectives.SGVB_B(kl_weight=4.0)
+    base.objective = objectives.SGVB_B(kl_weight=2.0)
     return base

@@ -158,6 +158,14 @@ class Objective(Component):
         """The factor of the rate in the loss at an optimizer step; 1 for the ELBO."""
         return 1.0
 
+    def quality(self, logs: Any) -> float:
+        """What the best checkpoint and early stopping go by: higher is better; nats.
+
+        Args:
+          logs: `loss`, `elbo`, `rate` and `distortion`, averages over the validation examples.
+        """
+        return float(logs["elbo"])
+
     def terms(self, vae: Any, x: Any, rows: Any) -> Any:
         """The `tfvae.objectives.Terms` of x `[rows, *item_shape]`, per example, in nats."""
         raise NotImplementedError

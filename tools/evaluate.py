@@ -14,7 +14,7 @@ from tfvae import cli
 flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 flags.DEFINE_string("split", "test", "train, validation or test")
 flags.DEFINE_integer("num_samples", 100, "K, posterior samples for each example", lower_bound=1)
-flags.DEFINE_string("checkpoint", "best", "best (by validation ELBO) or last")
+flags.DEFINE_string("checkpoint", "best", "best (on the validation split) or last")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from tfvae import cli
 flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 flags.DEFINE_string("export_dir", None, "folder of the versions (default: saved_models/<config name>)")
 flags.DEFINE_integer("version", None, "number of the new version (default: the next free one)", lower_bound=1)
-flags.DEFINE_string("checkpoint", "best", "best (by validation ELBO) or last")
+flags.DEFINE_string("checkpoint", "best", "best (on the validation split) or last")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.helpers import digits_config
 from tfvae import config as config_lib
-from tfvae import priors
+from tfvae import objectives, priors
 from tfvae.errors import InputError
 from tfvae.training import WorkDir, load_data, train, train_and_evaluate
 from tfvae.training.callbacks import Keeper
@@ -270,3 +270,20 @@ def test_the_estimator_of_the_kl_is_told(prior, estimator, says, tmp_path, capsy
     assert says in capsys.readouterr().err
     card = json.loads((pathlib.Path(result.export) / "model_card.json").read_text())
     assert card["training"]["kl"] == estimator
+
+
+def test_the_best_checkpoint_goes_by_the_objective(tmp_path):
+    # A rate without a price only grows, and the ELBO falls, while the reconstruction gets better.
+    config = digits_config(num_epochs=6, learning_rate=0.01)
+    config.objective = objectives.SGVB_B(kl_weight=0.0)
+    result = train_and_evaluate(config, str(tmp_path / "run"), export_dir=str(tmp_path / "export"), verbose=False)
+    assert result.step == 6 * 27
+
+
+def test_a_run_of_before_a_field_came_goes_on(tmp_path):
+    only_train(tmp_path, num_epochs=1)
+    path = tmp_path / "run" / "config.json"
+    values = json.loads(path.read_text())
+    del values["model"]["conditional"], values["data"]["scale"]
+    path.write_text(json.dumps(values))
+    assert only_train(tmp_path, num_epochs=2)

@@ -102,7 +102,7 @@ class TrainingConfig:
         convolutions on a CPU, where it is over ten times slower.
       strategy: `auto` takes all GPUs there are, or the one device.
       precision: of the networks; distributions and losses are always float32.
-      early_stopping_patience: epochs without a better validation ELBO before the run
+      early_stopping_patience: epochs without a better `Objective.quality` (the validation ELBO, mostly) before the run
         ends; 0: never.
       pictures_every: epochs between pictures in TensorBoard; 0: none.
       checkpoints_to_keep: the newest ones; the best is kept besides.

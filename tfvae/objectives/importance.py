@@ -33,6 +33,10 @@ class IWAE(Objective):
     num_samples: int = bounded(5, low=1)
     gradient: str = choice("plain", "dreg", "stl")
 
+    def quality(self, logs: Any) -> float:
+        """The bound."""
+        return -float(logs["loss"])
+
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
         draws = draw_latents(vae, x, rows, self.num_samples)

@@ -39,6 +39,10 @@ class InfoVAE(Objective):
         if self.alpha + self.scale < 1.0:
             raise FieldError("scale", self.scale, f"at least 1 - alpha, {1.0 - self.alpha:g}")
 
+    def quality(self, logs: Any) -> float:
+        """Minus the loss."""
+        return -float(logs["loss"])
+
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
         draws, distortion = reconstruct(vae, x, rows, self.num_samples)

@@ -39,6 +39,10 @@ class _WithParameters(Objective):
         """As the other objective."""
         return self.objective.weight_at(step)
 
+    def quality(self, logs: Any) -> float:
+        """As the other objective."""
+        return self.objective.quality(logs)
+
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
         size = num_examples(self, vae)

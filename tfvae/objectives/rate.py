@@ -32,6 +32,10 @@ class Capacity(Objective):
     capacity: float = bounded(25.0, low=0.0)
     capacity_schedule: Schedule = dataclasses.field(default_factory=Linear)
 
+    def quality(self, logs: Any) -> float:
+        """Minus the loss at the full capacity, which the schedule comes to."""
+        return -float(logs["distortion"]) - self.gamma * abs(float(logs["rate"]) - self.capacity)
+
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
         draws, distortion = reconstruct(vae, x, rows, self.num_samples)
@@ -57,6 +61,10 @@ class FreeBits(Objective):
 
     num_samples: int = bounded(1, low=1)
     free_nats: float = bounded(0.25, low=0.0)
+
+    def quality(self, logs: Any) -> float:
+        """Minus the loss."""
+        return -float(logs["loss"])
 
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""

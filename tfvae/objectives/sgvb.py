@@ -59,6 +59,10 @@ class SGVB_B(Objective):  # noqa: N801, the paper's name
         """`kl_weight` times its schedule."""
         return self.kl_weight * self.kl_schedule.factor(step)
 
+    def quality(self, logs: Any) -> float:
+        """Minus the loss at the full weight, whatever the schedule says of it."""
+        return -float(logs["distortion"]) - self.kl_weight * float(logs["rate"])
+
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
         _, distortion = reconstruct(vae, x, rows, self.num_samples)

@@ -34,6 +34,10 @@ class BetaTCVAE(Objective):
     beta: float = bounded(6.0, low=0.0)
     gamma: float = bounded(1.0, low=0.0)
 
+    def quality(self, logs: Any) -> float:
+        """Minus the loss."""
+        return -float(logs["loss"])
+
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
         size = num_examples(self, vae)

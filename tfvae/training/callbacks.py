@@ -30,7 +30,7 @@ class Keeper(tf_keras.callbacks.Callback):
     Args:
       checkpoints: where to save.
       state: of the run.
-      patience: epochs without a better validation ELBO before the run ends; 0: never.
+      patience: epochs without a better `Objective.quality` before the run ends; 0: never.
       steps_per_epoch: optimizer steps.
     """
 
@@ -65,12 +65,12 @@ class Keeper(tf_keras.callbacks.Callback):
             self._leave()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        elbo = float(logs["val_elbo"])
-        if not np.isfinite(elbo):
+        validation = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
+        if not np.isfinite(validation["elbo"]):
             self._refuse(f"the validation ELBO is not finite after epoch {epoch + 1}")
-        state = self._state
-        if elbo > state.best_elbo.numpy():
-            state.best_elbo.assign(elbo)
+        state, quality = self._state, self.model.objective.quality(validation)
+        if quality > state.best_quality.numpy():
+            state.best_quality.assign(quality)
             state.best_step.assign(self.model.steps)
             state.stale_epochs.assign(0)
             self._checkpoints.save(best=True)

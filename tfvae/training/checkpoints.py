@@ -1,4 +1,4 @@
-"""Checkpoints: the newest few, and the best by validation ELBO.
+"""Checkpoints: the newest few, and the best by `Objective.quality` on the validation split.
 
 `DIR/ckpt-STEP.*` and `DIR/best/ckpt-STEP.*`, in TensorFlow's own format, whose files
 appear by rename and carry checksums.
@@ -19,7 +19,7 @@ class RunState(tf.Module):
     """What a run must remember besides the model and its optimizer.
 
     Attributes:
-      best_elbo: the highest validation ELBO so far, nats per example.
+      best_quality: the highest `Objective.quality` so far: the validation ELBO, or what the objective has instead.
       best_step: when it was reached.
       stale_epochs: epochs since.
       stopped: whether early stopping ended the run.
@@ -27,7 +27,7 @@ class RunState(tf.Module):
 
     def __init__(self) -> None:
         super().__init__(name="run_state")
-        self.best_elbo = tf.Variable(float("-inf"), dtype=tf.float64, trainable=False)
+        self.best_quality = tf.Variable(float("-inf"), dtype=tf.float64, trainable=False)
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.stale_epochs = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.stopped = tf.Variable(False, trainable=False)

@@ -64,7 +64,8 @@ class WorkDir:
         """
         ours = config_lib.to_dict(config)
         if os.path.exists(self.config_file):
-            theirs = read_json(self.config_file)
+            # Read as a config, so that a field that came later has its default.
+            theirs = config_lib.to_dict(self.config())
             differing = config_lib.differences(ours, theirs)
             new, old = differing.get("training.num_epochs", (0, 0))
             if isinstance(old, int) and new > old:
@@ -93,7 +94,7 @@ class WorkDir:
         """The trained model, its config, and the optimizer step of the checkpoint.
 
         Args:
-          checkpoint: `best` by validation ELBO, or `last`.
+          checkpoint: `best` by `Objective.quality` on the validation split, or `last`.
 
         Raises:
           InputError: where there is no such checkpoint.
