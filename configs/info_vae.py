@@ -1,6 +1,6 @@
 """The InfoVAE: less KL, and an MMD between the aggregate posterior and the prior.
 
-Origin: Zhao et al. 2019, equation 6.
+Origin: Zhao et al. 2019.
 Command: python tools/train.py --config=configs/info_vae.py
 On MNIST: python tools/train.py --config=configs/info_vae.py:mnist
 """

@@ -115,3 +115,19 @@ def test_a_field_error_keeps_its_parts():
 
 def test_input_errors_are_value_errors():
     assert issubclass(InputError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (posteriors, "unknown posterior 'Norml', expected one of: CouplingFlow, Dirichlet, "),
+        (priors, "unknown prior 'Norml', expected one of: AutoregressiveFlow, Beta, "),
+        (likelihoods, "unknown likelihood 'Norml', expected one of: Bernoulli, "),
+        (networks, "unknown network 'Norml', expected one of: BayesianMLP, Convolutional, "),
+        (objectives, "unknown objective 'Norml', expected one of: BetaTCVAE, Capacity, "),
+    ],
+)
+def test_a_part_misspelled_in_a_config_file_lists_what_exists(module, says):
+    with pytest.raises(AttributeError) as error:
+        module.Norml  # noqa: B018
+    assert str(error.value).startswith(says)

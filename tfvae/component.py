@@ -7,6 +7,7 @@ written to JSON and built again from it. Nothing else has to know that it exists
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tfvae.errors import InputError
@@ -69,3 +70,13 @@ def bounded(default: Any, *, low: float | None = None, high: float | None = None
 def choice(default: str, *others: str) -> Any:
     """A dataclass field that takes one of the named strings."""
     return dataclasses.field(default=default, metadata={"choices": (default, *others)})
+
+
+def unknown_part(kind: type[Component]) -> Callable[[str], Any]:
+    """A `__getattr__` for the module of a kind: config files choose components as its attributes."""
+
+    def refuse(name: str) -> Any:
+        known = ", ".join(sorted(cls.__name__ for cls in kind.registry.values()))
+        raise AttributeError(f"unknown {kind.kind} {name!r}, expected one of: {known}")
+
+    return refuse

@@ -4,6 +4,8 @@ The decoder's network gives `params_per_dim` numbers for each dimension of x, ea
 of parameter in one piece: all means, then all raw scales.
 """
 
+from tfvae.component import unknown_part
+from tfvae.kinds import Likelihood
 from tfvae.likelihoods.base import named_parameters
 from tfvae.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from tfvae.likelihoods.categorical import Categorical
@@ -16,3 +18,5 @@ __all__ = [
     "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistic", "Gaussian", "GaussianIdentity",
     "GaussianShared", "Multinomial", "NegativeBinomial", "Poisson", "Table", "named_parameters",
 ]  # fmt: skip
+
+__getattr__ = unknown_part(Likelihood)

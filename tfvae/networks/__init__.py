@@ -4,6 +4,8 @@ An encoder's network gives `[rows, num_params]`. A decoder's network gives
 `[rows, params_per_dim * prod(item_shape)]`, one kind of parameter after the other.
 """
 
+from tfvae.component import unknown_part
+from tfvae.kinds import Network
 from tfvae.networks.common import Bias, slow_under_xla
 from tfvae.networks.convolutional import Convolutional, ResidualConvolutional
 from tfvae.networks.dense import MLP
@@ -23,3 +25,5 @@ __all__ = [
     "slow_under_xla",
     "weight_divergence",
 ]
+
+__getattr__ = unknown_part(Network)

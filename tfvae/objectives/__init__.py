@@ -4,6 +4,8 @@ The loss of a batch is the weighted mean of `Terms.loss`, so an objective over t
 batch (a total correlation, an MMD) still gives a number for each example.
 """
 
+from tfvae.component import unknown_part
+from tfvae.kinds import Objective
 from tfvae.objectives.base import Terms
 from tfvae.objectives.importance import IWAE
 from tfvae.objectives.mmd import InfoVAE, mmd
@@ -26,3 +28,5 @@ __all__ = [
     "decompose",
     "mmd",
 ]
+
+__getattr__ = unknown_part(Objective)

@@ -22,7 +22,7 @@ class IWAE(Objective):
     Attributes:
       num_samples: K, draws of z for each example.
       gradient: of the encoder; the decoder and the prior have the same with each.
-        `plain`: the derivative of the bound (Burda et al. 2016, equation 14). Its
+        `plain`: the derivative of the bound (Burda et al. 2016, section 3). Its
         signal-to-noise ratio falls as K grows.
         `dreg`: doubly reparameterized, the same expectation, less variance (Tucker et al. 2019, equation 8).
         `stl`: sticking the landing, without the score of q (Roeder et al. 2017); biased for K > 1.

@@ -15,7 +15,7 @@ from tfvae.rows import Rows, gather_replicas
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class InfoVAE(Objective):
-    """Distortion + (1 - alpha) KL + (alpha + lambda - 1) MMD(q(z), p(z)) (Zhao et al. 2019, equation 6).
+    """Distortion + (1 - alpha) KL + (alpha + lambda - 1) MMD(q(z), p(z)) (Zhao et al. 2019).
 
     With alpha = 1 the WAE-MMD (Tolstikhin et al. 2018, algorithm 2); with alpha = 0 and lambda = 1 the ELBO.
 

@@ -1,5 +1,7 @@
 """Posteriors q(z|x): `tfp.layers` over the encoder's parameters, each with its way to reparameterize a draw."""
 
+from tfvae.component import unknown_part
+from tfvae.kinds import Posterior
 from tfvae.posteriors import divergences  # noqa: F401, registers closed forms of the KL
 from tfvae.posteriors.composition import Dirichlet, Gamma, LogNormal
 from tfvae.posteriors.flows import CouplingFlow, InverseAutoregressiveFlow
@@ -28,3 +30,5 @@ __all__ = [
     "draw",
     "positive",
 ]
+
+__getattr__ = unknown_part(Posterior)

@@ -1,5 +1,7 @@
 """Priors p(z)."""
 
+from tfvae.component import unknown_part
+from tfvae.kinds import Prior
 from tfvae.priors.flow import AutoregressiveFlow, CouplingFlow
 from tfvae.priors.mixture import MixtureOfNormals
 from tfvae.priors.natural import (
@@ -24,3 +26,5 @@ __all__ = [
     "StandardLaplace", "StandardLogNormal", "StandardLogistic", "StandardNormal", "StandardStudentT", "StandardUniform",
     "SymmetricDirichlet", "Vamp", "VampPrior", "Weibull", "standard_normal",
 ]  # fmt: skip
+
+__getattr__ = unknown_part(Prior)
