@@ -10,5 +10,5 @@ from tfvae import config, objectives
 
 def get_config(data: str = "digits") -> config.Config:
     base = config.variant("info_vae", data, beside=__file__)
-    base.objective = objectives.InfoVAE()
+    base.objective = objectives.InfoVAE(alpha=0.5, scale=10.0)
     return base

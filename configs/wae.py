@@ -10,5 +10,5 @@ from tfvae import config, objectives
 
 def get_config(data: str = "digits") -> config.Config:
     base = config.variant("wae", data, beside=__file__)
-    base.objective = objectives.InfoVAE(alpha=1.0)
+    base.objective = objectives.InfoVAE(alpha=1.0, scale=10.0)
     return base
