@@ -6,7 +6,8 @@
 
 Each row is one run of `tools/train.py` in a fresh work directory: what its `evaluation.json` says of the test
 split, and the time of the whole command. Rows are kept in `docs/results/configs/result.json`, written after each
-run, so that an interrupted measurement goes on where it was with --configs.
+run, so that an interrupted measurement goes on where it was with --configs. A config whose run fails loses its
+row, and the script ends with 1.
 """
 
 import datetime
@@ -127,21 +128,26 @@ def main(_: Any) -> None:
     if os.path.exists(RESULT):
         with open(RESULT, encoding="utf-8") as file:
             rows = {row["config"]: row for row in json.load(file)["rows"]}
+    failed = []
     for name in (flags.FLAGS.configs or embedded) if flags.FLAGS.measure else []:
+        # A row of before would speak for a config that does not run any more.
+        rows.pop(name, None)
         try:
-            rows[name] = measure(name)
+            row = rows[name] = measure(name)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            continue
-        row = rows[name]
-        print(
-            f"{name:24} ELBO {row['elbo']:9.2f}  log p(x) {row['log_likelihood']:9.2f}  {row['seconds']:6.0f} s",
-            flush=True,
-        )
+            failed.append(name)
+            print(f"error: {error}; it has no row", file=sys.stderr, flush=True)
+        else:
+            print(
+                f"{name:24} ELBO {row['elbo']:9.2f}  log p(x) {row['log_likelihood']:9.2f}  {row['seconds']:6.0f} s",
+                flush=True,
+            )
         os.makedirs(os.path.dirname(RESULT), exist_ok=True)
         write_json(RESULT, {"rows": [rows[name] for name in names() if name in rows]})
         write_table(rows)
     write_table(rows)
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A posterior over the decoder's weights too.
+"""A posterior over the decoder's weights too; figures are those at their means.
 
 Origin: Kingma & Welling 2013, appendix F, by local reparameterization (Kingma et al. 2015).
 Command: python tools/train.py --config=configs/full_vb.py

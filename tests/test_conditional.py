@@ -240,3 +240,20 @@ def test_a_conditional_export_of_a_whole_model(tmp_path):
     path = export_saved_model(conditional_vae(), str(tmp_path / "export"), item_shape=ITEM)
     text = (pathlib.Path(path) / "model_card.md").read_text()
     assert "label=tf.constant([0], tf.int64)" in text and "one of 0 ... 2" in text
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
+def test_labels_that_there_are_not_are_refused(labels):
+    with pytest.raises(ValueError, match=r"labels: received \[.*\], expected numbers 0 ... 2"):
+        conditional_vae().encode(X[:2], labels)
+
+
+def test_one_hot_labels_are_refused():
+    vae = conditional_vae()
+    vae.compile()
+    with pytest.raises(
+        ValueError, match=r"y: received the shape \(20, 3\), expected one whole number a row: its label"
+    ):
+        vae.fit(X, np.eye(LABELS)[Y], batch_size=20, verbose=0)
+    column = vae.fit(X, Y[:, None], batch_size=20, verbose=0).history["loss"]
+    assert np.isfinite(column).all()

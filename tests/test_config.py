@@ -62,9 +62,24 @@ def test_variants_are_of_mnist_too(name):
     assert config.model != load("mnist").model or config.objective != load("mnist").objective
 
 
-def test_a_variant_of_unknown_data_is_refused():
-    with pytest.raises(InputError, match="received 'cats' after the colon, expected a config of data, such as digits"):
-        load("iwae.py:cats")
+@pytest.mark.parametrize("data", ["cats", "iwae", "beta_vae"])  # the last two are variants themselves
+def test_a_variant_of_what_is_no_config_of_data_is_refused(data):
+    with pytest.raises(InputError) as error:
+        load(f"iwae.py:{data}")
+    says = f"received {data!r} after the colon, expected a config of data, such as digits or mnist"
+    assert str(error.value) == says
+
+
+@pytest.mark.parametrize("argument", ["", "../configs/digits", "digits.py", " digits", "1"])
+def test_what_follows_the_colon_is_a_name(argument):
+    with pytest.raises(InputError) as error:
+        load(f"iwae.py:{argument}")
+    assert str(error.value) == f"received {argument!r} after the colon, expected a name, such as digits or mnist"
+
+
+def test_a_path_is_no_config_of_data():
+    with pytest.raises(InputError, match=r"^received '\.\./configs/digits' after the colon, expected a config of data"):
+        config_lib.variant("x", "../configs/digits", beside=str(PATHS["digits"]))
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -163,6 +178,14 @@ def test_a_bad_value_is_named_with_its_full_path(field, value, says):
 )
 def test_values_on_the_bounds_are_good(field, value):
     validate(changed(digits_config(), field, value))
+
+
+@pytest.mark.parametrize("likelihood", [likelihoods.Bernoulli(), likelihoods.DiscretizedLogistic(num_levels=17)])
+def test_levels_are_not_dequantized(likelihood):
+    config = changed(changed(digits_config(), "data.binarization", "none"), "data.dequantize", True)
+    says = f"data.dequantize: received True, expected False for a {likelihood.tag} likelihood, which is of levels"
+    assert message(changed(config, "model.likelihood", likelihood)) == says
+    validate(changed(config, "model.likelihood", likelihoods.ContinuousBernoulli()))
 
 
 def test_a_component_of_another_kind_is_refused_with_the_known_ones():

@@ -1,4 +1,7 @@
-"""A linear decoder with one variance is probabilistic PCA, whose optimum is known (Tipping & Bishop 1999)."""
+"""A linear decoder with one variance is probabilistic PCA, whose optimum is known (Tipping & Bishop 1999).
+
+Training must come within 1 % of the log-likelihood that there is to gain, and of the plane.
+"""
 
 import numpy as np
 import pytest

@@ -94,6 +94,11 @@ def test_the_first_bad_value_is_named_with_its_own_range():
     assert str(error.value) == "data: received 9 at [1] for a mixed likelihood, expected whole numbers from 0 to 3"
 
 
+def test_a_value_of_one_number_has_no_place():
+    with pytest.raises(InputError, match=r"^data: received 7 for a binary likelihood, expected 0 or 1: "):
+        BINARY.check(np.array([0.0, 7.0]), field="data", likelihood="binary")
+
+
 def test_integers_and_booleans_are_numbers_too():
     for values in (np.array([[0, 1]]), np.array([[True, False]]), np.array([[0, 1]], np.uint8)):
         BINARY.check(values, field="data", likelihood="bernoulli")

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 from tf_keras import layers
 
 from tfvae.config import ModelConfig
 from tfvae.errors import InputError
-from tfvae.kinds import Prior
+from tfvae.kinds import SUPPORTS, Prior
 from tfvae.regularizers import plain
 from tfvae.rows import plain_rows
 from tfvae.vae import VAE
@@ -47,13 +46,21 @@ def build_vae(
     encoder = _encoder(config, item_shape, num_labels, precision)
     decoder = _decoder(config, item_shape, num_labels, precision, data_mean if config.output_bias_from_data else None)
 
+    if config.prior.support == "any" and any(
+        getattr(layer, "activity_regularizer", None) for layer in encoder._flatten_layers()
+    ):
+        # Keras forgets what such a layer added when the prior calls the encoder again.
+        raise InputError(
+            f"model.prior: received {config.prior.tag} for an encoder whose layers have activity regularizers, "
+            "expected none"
+        )
     support = config.likelihood.support(item_shape)
 
     def encode(x: Any) -> tfd.Distribution:
         with plain_rows(x.shape[0]).current():
-            return plain(encoder(tf.clip_by_value(x, np.float32(support.low), np.float32(support.high))))
+            return plain(encoder(x))
 
-    prior = config.prior.build_beside(encode, item_shape, config.latent_size, examples=examples)
+    prior = config.prior.build_beside(encode, support, item_shape, config.latent_size, examples=examples)
     return VAE(encoder, decoder, prior, support=support, seed=seed)
 
 
@@ -63,8 +70,8 @@ def _refuse_unfit(config: ModelConfig, num_labels: int) -> None:
         known: dict[str, Any] = Prior.registry
         fit = sorted(tag for tag, cls in known.items() if cls.support in ("any", posterior.support))
         raise InputError(
-            f"model.prior: received {prior.tag}, whose z is {_DESCRIBED[prior.support]}, expected one whose z is "
-            f"{_DESCRIBED[posterior.support]}, as that of the {posterior.tag} posterior: {', '.join(fit)}"
+            f"model.prior: received {prior.tag}, whose z is {SUPPORTS[prior.support]}, expected one whose z is "
+            f"{SUPPORTS[posterior.support]}, as that of the {posterior.tag} posterior: {', '.join(fit)}"
         )
     for part in (posterior, prior):
         if config.latent_size < part.min_latent_size:
@@ -76,11 +83,6 @@ def _refuse_unfit(config: ModelConfig, num_labels: int) -> None:
         raise InputError(f"model.prior: received {prior.tag} for a conditional model, expected one without an encoder")
     if config.conditional and num_labels < 2:
         raise InputError(f"model.conditional: received True for data with {num_labels} labels, expected labelled data")
-
-
-_DESCRIBED = {
-    "real": "any number", "positive": "positive", "unit": "in (0, 1)", "simplex": "on the simplex",
-}  # fmt: skip
 
 
 def _encoder(config: ModelConfig, item_shape: tuple[int, ...], num_labels: int, policy: str) -> tf_keras.Model:

@@ -115,7 +115,7 @@ def _load_config(path: str) -> Any:
         try:
             return from_file(path)
         except InputError as error:
-            raise InputError(f"--config: {path}: {error}") from error
+            raise InputError(f"--config: {path!r}: {error}") from error
         except TypeError as error:
             if split_argument(path)[1] and "positional argument" in str(error):
                 raise InputError(f"--config: received {path!r}, expected no argument after the file") from error

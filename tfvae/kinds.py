@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from tfvae.component import Component
 from tfvae.support import Support
 
-# Where z can be, from all numbers to the simplex: z > 0 and sum z = 1.
-SUPPORTS = ("real", "positive", "unit", "simplex")
+# Where z can be, in words.
+SUPPORTS = {"real": "any number", "positive": "positive", "unit": "in (0, 1)", "simplex": "on the simplex"}
 
 
 class Network(Component):
@@ -62,17 +62,20 @@ class Prior(Component):
         """The TFP distribution of z: no batch shape, event shape `[latent_size]`."""
         raise NotImplementedError
 
-    def build_beside(self, encode: Any, item_shape: tuple[int, ...], latent_size: int, *, examples: Any = None) -> Any:
+    def build_beside(
+        self, encode: Any, data_support: Support, item_shape: tuple[int, ...], latent_size: int, *, examples: Any = None
+    ) -> Any:
         """As `build`, for a prior that is made of the encoder or begins from data; by default it is `build`.
 
         Args:
-          encode: the function x `[rows, *item_shape]` -> q(z|x); numbers outside the likelihood's range are clipped.
+          encode: the function x `[rows, *item_shape]` -> q(z|x).
+          data_support: of x.
           item_shape: of one x.
           latent_size: of z.
           examples: a function n -> at most n training examples, float32 `[n, *item_shape]`; None where a
             checkpoint will be restored, and with it what begins from data.
         """
-        del encode, item_shape, examples
+        del encode, data_support, item_shape, examples
         return self.build(latent_size)
 
 
@@ -147,16 +150,21 @@ class Objective(Component):
       regularizes: whether the KL enters the loss through the posterior's activity
         regularizer; False for an objective with a KL of its own.
       num_samples: L, draws of z for each example.
+      weighs_parameters: whether a posterior over the weights of layers has its KL in the loss.
     """
 
     __slots__ = ()
 
     regularizes: ClassVar[bool] = True
+    weighs_parameters: ClassVar[bool] = False
     num_samples: int = 1
 
     def weight_at(self, step: Any) -> Any:
         """The factor of the rate in the loss at an optimizer step; 1 for the ELBO."""
         return 1.0
+
+    def check(self, vae: Any) -> None:
+        """Raises `InputError`, beginning with `objective`, where it cannot be had of a compiled model."""
 
     def quality(self, logs: Any) -> float:
         """What the best checkpoint and early stopping go by: higher is better; nats.

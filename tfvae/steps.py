@@ -6,9 +6,10 @@ import tensorflow as tf
 import tf_keras
 
 from tfvae import random
+from tfvae.errors import InputError
 from tfvae.execution import Execution
 from tfvae.kinds import Objective
-from tfvae.networks import slow_under_xla
+from tfvae.networks import has_variational_layers, slow_under_xla
 from tfvae.objectives import SGVB_B, Terms
 from tfvae.rows import Rows, batch_rows
 
@@ -77,6 +78,7 @@ class StepModel(tf_keras.Model):
 
         Raises:
           ValueError: for `jit_compile=True` with several replicas.
+          InputError: for an objective that cannot be had of this model.
         """
         optimizer = tf_keras.optimizers.get(optimizer)
         half = any(layer.dtype_policy.name == "mixed_float16" for layer in self._flatten_layers())
@@ -85,6 +87,12 @@ class StepModel(tf_keras.Model):
         self._jit = self.use_jit(jit_compile)
         self._batch_size, self.num_examples = batch_size, num_examples
         self.objective = SGVB_B() if objective is None else objective
+        if has_variational_layers(self) and not self.objective.weighs_parameters:
+            raise InputError(
+                f"objective: received {self.objective.tag} for networks with a posterior over their weights, expected "
+                "full_vb, or a network without"
+            )
+        self.objective.check(self)
         # Execution compiles: Keras's own loop must not do so a second time.
         super().compile(
             optimizer=optimizer, steps_per_execution=steps_per_execution, run_eagerly=run_eagerly, jit_compile=False
@@ -211,6 +219,8 @@ class StepModel(tf_keras.Model):
         if self.num_labels:
             if y is None:
                 raise ValueError("y: received no labels, expected those of each row for a conditional model")
+            if y.shape.rank not in (1, 2) or (y.shape.rank == 2 and y.shape[-1] != 1):
+                raise ValueError(f"y: received the shape {tuple(y.shape)}, expected one whole number a row: its label")
             inputs["labels"] = tf.reshape(tf.cast(y, tf.int64), [-1])
         return inputs
 

@@ -51,7 +51,7 @@ class Support:
         value, at = values[place], place[1:]
         low, high, step = (float(np.broadcast_to(a, values.shape[1:])[at]) for a in (self.low, self.high, self.step))
         grey = self.between == "drawn" and low < value < high
-        seen = f"grey pixels (such as {value:g})" if grey else f"{value:g} at {list(at)}"
+        seen = f"grey pixels (such as {value:g})" if grey else f"{value:g}{f' at {list(at)}' if at else ''}"
         hint = f": {self.hint}" if self.hint else ""
         raise InputError(
             f"{field}: received {seen} for a {likelihood} likelihood, expected {_describe(low, high, step)}{hint}"

@@ -69,10 +69,12 @@ class VAE(StepModel):
     @property
     def kl_estimator(self) -> str:
         """How KL(q(z|x) || p(z)) enters objectives: `analytic` where a closed form is known, else `monte_carlo`."""
-        labels = tf.zeros([1], tf.int64) if self.num_labels else None
-        with plain_rows(1, labels=labels).current():
-            posterior = self.encode(tf.zeros([1, *self.item_shape]))
-        return "monte_carlo" if closed_form(posterior, self.prior) is None else "analytic"
+        return "monte_carlo" if closed_form(self.any_posterior(), self.prior) is None else "analytic"
+
+    def any_posterior(self) -> tfd.Distribution:
+        """q(z|x) at one x of zeros, batch shape `[1]`, which shows its kind."""
+        with plain_rows(1, labels=tf.zeros([1], tf.int64)).current():
+            return self.encode(tf.zeros([1, *self.item_shape]))
 
     def encode(self, x: Any, labels: Any = None) -> tfd.Distribution:
         """q(z|x) for x `[rows, *item_shape]`: batch shape `[rows]`, event shape `[latent_size]`.
@@ -146,6 +148,11 @@ class VAE(StepModel):
             labels = None if rows is None else rows.labels
         if labels is None:
             raise ValueError("labels: received None, expected a label for each row: the model is conditional")
+        labels = tf.convert_to_tensor(labels)
+        if tf.executing_eagerly() and not bool(tf.reduce_all((labels >= 0) & (labels < self.num_labels))):
+            raise ValueError(
+                f"labels: received {labels.numpy().tolist()[:20]}, expected numbers 0 ... {self.num_labels - 1}"
+            )
         one_hot = tf.one_hot(labels, self.num_labels)
         if values.shape[0] is None or values.shape[0] != one_hot.shape[0]:
             # Draws of z come as [draws, rows] in one axis.

@@ -120,7 +120,7 @@ def test_no_labels(opened):
 
 def test_num_labels(opened):
     assert opened(images=GREY).num_labels == 0
-    assert opened(images=GREY, labels=np.arange(30)).num_labels == 24  # the training examples alone
+    assert opened(images=GREY, labels=np.arange(30)).num_labels == 30  # those of all splits
     assert opened(images=GREY, labels=np.array(["pear", "apple", "fig"] * 10)).num_labels == 3
 
 

@@ -28,22 +28,25 @@ def numbers(x):
     return ((np.asarray(x).reshape(len(x), -1)[:, :9] > 0.5) << np.arange(9)).sum(axis=1)
 
 
+def stored(folder, kind, values, labels):
+    """The source of these images and labels in an array, "memory", or in records, "stream"."""
+    if kind == "memory":
+        np.savez(folder / "x.npz", images=values, labels=labels)
+        return f"npz:{folder / 'x.npz'}"
+    with tf.io.TFRecordWriter(str(folder / "x.tfrecord")) as writer:
+        for image, label in zip(values, labels, strict=True):
+            feature = {
+                "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.encode_png(image).numpy()])),
+                "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return f"tfrecord:{folder / 'x.tfrecord'}"
+
+
 @pytest.fixture(scope="module", params=["memory", "stream"])
 def opened(request, tmp_path_factory):
     """`load` of the same images from an array or from records: a function of the fields of `DataConfig`."""
-    folder = tmp_path_factory.mktemp("data")
-    if request.param == "memory":
-        np.savez(folder / "x.npz", images=images(), labels=np.arange(SIZE) % 7)
-        source = f"npz:{folder / 'x.npz'}"
-    else:
-        source = f"tfrecord:{folder / 'x.tfrecord'}"
-        with tf.io.TFRecordWriter(str(folder / "x.tfrecord")) as writer:
-            for number, image in enumerate(images()):
-                feature = {
-                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.encode_png(image).numpy()])),
-                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 7])),
-                }
-                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    source = stored(tmp_path_factory.mktemp("data"), request.param, images(), np.arange(SIZE) % 7)
 
     def load(**fields):
         # Neither the buffer nor the batch size divides anything.
@@ -157,6 +160,51 @@ def test_num_labels(opened):
     assert opened().num_labels == 7
 
 
+# More than a stream's sample in each split, so that the whole of it must be read.
+MANY = 13_200
+LAST_OF = {"train": 10_559, "validation": 11_879, "test": 13_199}
+
+
+@pytest.fixture(scope="module", params=["memory", "stream"])
+def labelled(request, tmp_path_factory):
+    """The data of `MANY` black images in order, labelled 0 and 1 but for the last of a split."""
+
+    def load(name, label):
+        labels = np.arange(MANY) % 2
+        labels[LAST_OF[name]] = label
+        folder = tmp_path_factory.mktemp("labels")
+        source = stored(folder, request.param, np.zeros((MANY, 1, 1, 1), np.uint8), labels)
+        return data.load(DataConfig(source=source, split_order="sequential", memory_limit_mb=0))
+
+    return load
+
+
+@pytest.mark.parametrize("name", LAST_OF)
+def test_labels_of_every_split_count(labelled, name):
+    assert labelled(name, 4).num_labels == 5
+
+
+@pytest.mark.parametrize("name", LAST_OF)
+def test_a_negative_label_of_any_split_is_refused(labelled, name):
+    with pytest.raises(InputError, match=rf"^data\.source: received '.*' with the label -3 in its {name} split, expe"):
+        _ = labelled(name, -3).num_labels
+
+
+def test_labels_for_a_config(opened):
+    d = opened()
+    assert [d.labels_for(DataConfig(num_labels=number)) for number in (0, 7, 12)] == [7, 7, 12]
+    with pytest.raises(InputError, match=r"^data\.num_labels: received 6, expected at least 7, the number of"):
+        d.labels_for(DataConfig(num_labels=6))
+
+
+def test_an_unreadable_example_met_by_the_count_of_labels_is_one_line(tmp_path):
+    values, labels = [np.zeros((2, 2, 1), np.uint8)] * 3_000, np.arange(3_000) % 2
+    values[2_000] = np.zeros((3, 3, 1), np.uint8)
+    d = data.load(DataConfig(source=stored(tmp_path, "stream", values, labels), split_order="sequential"))
+    with pytest.raises(InputError, match=r"^data\.source: received .* with an example that cannot be read"):
+        _ = d.num_labels
+
+
 def epochs_by_number(split, count):
     """`[count, num_examples, ...]`, each epoch sorted by the number of its images."""
     steps = split.steps_per_epoch(BATCH)
@@ -228,18 +276,18 @@ def test_scale_none(opened):
     assert ours[0].max() > 1
 
 
-def test_check_sees_prepared_training_examples(opened):
-    seen = []
+def test_check_sees_prepared_examples_of_each_split(opened):
+    seen = {}
     opened_with = opened(binarization="dynamic")
 
     def check(values, *, field):
-        assert field == "data.source"
-        seen.append(values)
+        seen.setdefault(field, []).append(values)
 
     data.load(DataConfig(source=opened_with.name, binarization="dynamic", shuffle_buffer=37), check=check)
-    np.testing.assert_array_equal(
-        np.concatenate(seen), np.concatenate(take(opened_with.train.evaluation_batches(batch_size=240), 1))
-    )
+    fields = {"data.source": "train", "data.source, validation split": "validation", "data.source, test split": "test"}
+    assert list(seen) == list(fields)
+    for field, name in fields.items():
+        np.testing.assert_array_equal(np.concatenate(seen[field]), opened_with.split(name).examples(SIZE))
 
     def refuse(values, *, field):
         raise InputError(f"{field}: grey")

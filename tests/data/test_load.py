@@ -9,6 +9,7 @@ from absl import logging
 from tfvae import data
 from tfvae.config import DataConfig
 from tfvae.errors import InputError
+from tfvae.likelihoods import Poisson
 
 FORMS = "digits, digits_table, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>"
 
@@ -45,6 +46,20 @@ def test_bytes_of_zero_and_one_stay_with_scale_none(tmp_path):
     d = data.load(DataConfig(source=f"npz:{tmp_path / 'x.npz'}", scale="none", split_order="sequential"))
     assert d.num_levels == 256
     np.testing.assert_array_equal(d.train.examples(40)[..., 0], images[:40])
+
+
+@pytest.mark.parametrize(("place", "field"), [
+    (79, "data.source"), (80, "data.source, validation split"), (99, "data.source, test split"),
+])  # fmt: skip
+def test_a_value_outside_the_support_is_refused_in_each_split(tmp_path, place, field):
+    counts = np.ones((100, 4), np.float32)
+    counts[place, 2] = -1
+    np.savez(tmp_path / "x.npz", images=counts)
+    config = DataConfig(source=f"npz:{tmp_path / 'x.npz'}", scale="none", split_order="sequential")
+    with pytest.raises(InputError) as caught:
+        data.load(config, check=Poisson().check)
+    says = "received -1 at [2] for a poisson likelihood, expected whole numbers of at least 0"
+    assert str(caught.value) == f"{field}: {says}"
 
 
 @pytest.mark.parametrize("source", ["npz:missing.npz", "images:missing", "tfrecord:missing-*"])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.helpers import binary_data, small_vae
 from tfvae import VAE, data, likelihoods, random
 from tfvae.config import DataConfig
+from tfvae.errors import InputError
 from tfvae.evaluation import evaluate
 from tfvae.evaluation.evaluate import bits_per_dim
 from tfvae.evaluation.importance import importance_estimate
@@ -159,3 +160,11 @@ def test_bits_of_a_density_need_dequantized_data(likelihood):
     assert evaluate(vae, examples, num_samples=2, batch_size=5)["bits_per_dim"] is None
     found = evaluate(vae, examples, num_samples=2, batch_size=5, num_levels=256)
     assert found["bits_per_dim"] == pytest.approx(-found["log_likelihood"] / 6 / math.log(2) + 8)
+
+
+def test_figures_that_are_not_finite_are_refused(vae):
+    x = binary_data(23)
+    x[[3, 8], 0, 0, 0] = np.nan
+    says = r"^data\.source: 2 of 23 examples of the test split have figures that are not finite, the first at place 3"
+    with pytest.raises(InputError, match=says):
+        evaluate(vae, Examples(x), num_samples=2)

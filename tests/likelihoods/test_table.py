@@ -139,11 +139,11 @@ def test_features_are_those_of_each_kind():
 @pytest.mark.parametrize(
     ("column", "bad", "says"),
     [
-        (0, -1, "received -1 at [0] for a poisson likelihood, expected whole numbers of at least 0"),
-        (1, np.nan, "received nan at [0] for a gaussian likelihood, expected finite numbers"),
-        (2, 4, "received 4 at [0] for a categorical:4 likelihood, expected whole numbers from 0 to 3"),
-        (3, 0.5, "received 0.5 at [0] for a bernoulli likelihood, expected 0 or 1"),
-        (5, 1.5, "received 1.5 at [0] for a negative_binomial likelihood, expected whole numbers of at least 0"),
+        (0, -1, "received -1 for a poisson likelihood, expected whole numbers of at least 0"),
+        (1, np.nan, "received nan for a gaussian likelihood, expected finite numbers"),
+        (2, 4, "received 4 for a categorical:4 likelihood, expected whole numbers from 0 to 3"),
+        (3, 0.5, "received 0.5 for a bernoulli likelihood, expected 0 or 1"),
+        (5, 1.5, "received 1.5 for a negative_binomial likelihood, expected whole numbers of at least 0"),
     ],
 )
 def test_a_column_refuses_what_its_kind_does(column, bad, says):

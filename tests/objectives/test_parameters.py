@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from tests.helpers import binary_data, small_vae
 from tests.objectives.common import assert_same, losses, spread, terms_of, value_and_gradient
-from tfvae import config, networks, schedules
+from tfvae import config, networks, posteriors, priors, schedules
 from tfvae.errors import InputError
 from tfvae.kinds import Objective
-from tfvae.objectives import IWAE, MAP, SGVB_B, FullVB
+from tfvae.objectives import IWAE, MAP, SGVB_B, BetaTCVAE, FreeBits, FullVB
 
 N = 50
 
@@ -74,7 +74,7 @@ def test_the_other_objective_is_part_of_the_config():
 
 
 def test_map_needs_the_size_of_the_data_set():
-    with pytest.raises(InputError, match="^map: received num_examples=None, expected the size of the training set"):
+    with pytest.raises(InputError, match="^objective: received map with num_examples=None, expected the size"):
         losses(vae_for(None), binary_data(3), MAP())
 
 
@@ -101,8 +101,29 @@ def test_full_vb_adds_the_divergence_of_the_decoders_weights(inner):
         np.testing.assert_allclose(with_cost - without, kernel / (N * 0.7**2), atol=1e-4)
 
 
-def test_each_refuses_the_decoder_of_the_other():
-    with pytest.raises(InputError, match="^full_vb: received a decoder without variational layers, expected some"):
-        losses(vae_for(), binary_data(3), FullVB())
-    with pytest.raises(InputError, match="^map: received a decoder with variational layers, expected one of plain"):
-        losses(vae_for(network=BAYESIAN), binary_data(3), MAP())
+def refused(network, objective, **kwargs):
+    with pytest.raises(InputError) as error:
+        vae_for(network=network).compile(objective=objective, **{"num_examples": N} | kwargs)
+    return str(error.value)
+
+
+def test_what_does_not_fit_the_decoder_is_refused_when_it_is_compiled():
+    plain = networks.MLP(hidden=(8,))
+    says = "objective: received full_vb for a decoder of plain weights, expected variational layers, such as those of"
+    assert refused(plain, FullVB()).startswith(says)
+    for objective in (SGVB_B(), IWAE(), MAP()):
+        says = f"objective: received {objective.tag} for networks with a posterior over their weights, expected full_vb"
+        assert refused(BAYESIAN, objective).startswith(says)
+    says = "objective.objective: received iwae with num_samples = 5 inside full_vb, expected num_samples = 1"
+    assert refused(BAYESIAN, FullVB(objective=IWAE())).startswith(says)
+    vae_for(network=BAYESIAN).compile(objective=FullVB(objective=IWAE(num_samples=1)), num_examples=N)
+    for network, objective in ((plain, MAP()), (BAYESIAN, FullVB()), (plain, BetaTCVAE())):
+        assert "with num_examples=None, expected the size" in refused(network, objective, num_examples=None)
+
+
+@pytest.mark.parametrize("objective", [FreeBits(), BetaTCVAE(), MAP(objective=FreeBits())], ids=lambda o: o.tag)
+def test_what_needs_factors_is_refused_when_it_is_compiled(objective):
+    tag = "free_bits" if objective.tag == "map" else objective.tag
+    for parts in ({"posterior": posteriors.FullNormal()}, {"prior": priors.MixtureOfNormals()}):
+        with pytest.raises(InputError, match=f"^objective: received {tag} for the posterior .* factorise over the dim"):
+            small_vae(**parts).compile(objective=objective, num_examples=N)

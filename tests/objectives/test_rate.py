@@ -98,5 +98,5 @@ def test_the_users_weights_weigh_the_mean_of_the_batch(objective):
 
 def test_free_bits_refuse_what_does_not_factorise():
     vae = small_vae(posterior=posteriors.FullNormal())
-    with pytest.raises(InputError, match="free_bits: received the posterior .*TriL and the prior Independent, "):
+    with pytest.raises(InputError, match="^objective: received free_bits for the posterior .*TriL and the prior Indep"):
         losses(vae, binary_data(3), FreeBits())

@@ -70,11 +70,11 @@ def test_weights_of_rows_count_and_rows_without_weight_count_nothing():
 
 
 def test_it_needs_the_size_of_the_data_set():
-    with pytest.raises(InputError, match="beta_tcvae: received num_examples=None, expected the size of the training"):
+    with pytest.raises(InputError, match="^objective: received beta_tcvae with num_examples=None, expected the size"):
         losses(vae_for(None), binary_data(3), BetaTCVAE())
 
 
 def test_it_refuses_what_does_not_factorise():
     vae = vae_for(posterior=posteriors.FullNormal())
-    with pytest.raises(InputError, match="beta_tcvae: received the posterior .*TriL and the prior Independent, "):
+    with pytest.raises(InputError, match="^objective: received beta_tcvae for the posterior .*TriL and the prior I"):
         losses(vae, binary_data(3), BetaTCVAE())

@@ -178,3 +178,30 @@ def test_a_bijector_of_single_numbers_over_independent_ones():
         z = reparameterize(q, noise)
         np.testing.assert_allclose(z, np.exp(0.3 * noise), rtol=1e-5)
         np.testing.assert_allclose(log_prob_of_draw(q, noise, z), q.log_prob(tf.constant(z.numpy())), rtol=1e-4)
+
+
+@flows
+def test_gradients_of_known_expectations(component):
+    # A flow that scales and shifts by constants: E sum z^2 of such a z is known, through every step.
+    made, params = built(component), params_of(component)
+    for variable in made.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    last = [conditioner.biases[-1] for conditioner in made.conditioners]
+    noise = noise_of(20_000)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(params)
+        q = distribution(made, params)
+        z = reparameterize(q, noise)
+        first, second = tf.reduce_sum(tf.reduce_mean(z, axis=0)), tf.reduce_sum(tf.reduce_mean(z**2, axis=0))
+    loc, scale = params[:, :SIZE].numpy(), q.distribution.stddev().numpy()
+    # With no shift and no scale E z = mu and E z^2 = mu^2 + sigma^2.
+    np.testing.assert_allclose(tape.gradient(first, params)[:, :SIZE], np.ones_like(loc), rtol=1e-3)
+    np.testing.assert_allclose(tape.gradient(second, params)[:, :SIZE], 2 * loc, atol=0.1)
+    raw = tape.gradient(second, params)[:, SIZE : 2 * SIZE] / (1 - np.exp(-scale))
+    np.testing.assert_allclose(raw, 2 * scale, rtol=0.1)
+    # d E z^2 / d log scale of the last step is 2 E z^2 or its negative (an inverse), for the dimensions that it moves.
+    moved = last[-1].shape[0] // 2
+    slope = np.abs(tape.gradient(second, last[-1]).numpy()[moved:])
+    total = np.sum(loc**2 + scale**2, axis=0)
+    order = total[::-1] if len(made.conditioners) % 2 == 0 else total
+    np.testing.assert_allclose(slope, 2 * order[-moved:], rtol=0.05)

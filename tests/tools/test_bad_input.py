@@ -1,17 +1,24 @@
 """Bad input to the scripts: one clear line, exit code 1, no traceback, nothing half-written.
 
-The scripts are started two at a time, once, and each test looks at its own.
+The scripts are started two at a time, once, and each test looks at its own. Those of `INSIDE` run in this process,
+which has TensorFlow already.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import io
+import json
 import os
 import pathlib
+import runpy
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from PIL import Image
 
 from tests.helpers import digits_config
@@ -22,7 +29,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @dataclasses.dataclass
 class Case:
-    """A command line and what its message must hold; `{path}` is a folder with the bad data."""
+    """A command line and what its message must hold; `{path}` is a folder of bad data, `{configs}` that of configs."""
 
     flags: str
     says: tuple[str, ...]
@@ -82,6 +89,49 @@ CASES = {
     "unknown checkpoint": Case("--workdir={path}/run --checkpoint=third", ("--checkpoint", "third"), "export"),
     "a word too many": Case("--workdir={path}/run please", ("please",), "export"),
 }  # fmt: skip
+INSIDE = {
+    "labels of a conditional model": Case(
+        "--config={configs}/conditional.py --config.data.source=npz:{path}/good.npz --config.training.batch_size=9",
+        ("data.source: received", "good.npz", "no labels"),
+    ),
+    "fewer labels than are found": Case(
+        "--config={configs}/conditional.py --config.data.num_labels=7", ("data.num_labels: received 7", "at least 10")
+    ),
+    "negative counts": Case(
+        "--config={configs}/poisson.py --config.data.source=npz:{path}/negative.npz "
+        "--config.data.split_order=sequential",
+        ("data.source: received -4", "poisson", "whole numbers of at least 0"),
+    ),
+    "counts that are not whole": Case(
+        "--config={configs}/poisson.py --config.data.source=npz:{path}/fractions.npz "
+        "--config.data.split_order=sequential",
+        ("data.source: received 2.5", "poisson", "whole numbers of at least 0"),
+    ),
+    "a negative count in the test split": Case(
+        "--config={configs}/poisson.py --config.data.source=npz:{path}/last_negative.npz "
+        "--config.data.split_order=sequential",
+        ("data.source, test split: received -4", "poisson"),
+    ),
+    "columns of another table": Case(
+        "--config={configs}/table.py --config.data.source=npz:{path}/columns.npz",
+        ("model.likelihood.columns: received 7 columns", "[5]"),
+    ),
+    "prior that does not fit": Case(
+        "--config={path}/prior.py", ("model.prior: received symmetric_dirichlet", "normal posterior", "standard_normal")
+    ),
+    "module that does not exist": Case(
+        "--config={path}/imported.py", ("model.network.encoder_function: received 'no_such:f'", "no module 'no_such'")
+    ),
+    "misspelled part": Case(
+        "--config={path}/misspelled.py", ("misspelled.py", "unknown posterior 'Norml', expected one of: ", "FullNormal")
+    ),
+    "objective that does not fit": Case("--config={path}/free_bits.py", ("error: objective: received ", "free_bits")),
+    "no config of data": Case("--config={configs}/iwae.py:foo", ("--config", "received 'foo' after the colon")),
+    "nothing after the colon": Case("--config={configs}/iwae.py:", ("--config", "received '' after the colon")),
+    "unknown part of a run": Case(
+        "--workdir={path}/unknown", ("model.posterior: unknown posterior 'norml'", "full_normal"), "evaluate"
+    ),
+}  # fmt: skip
 if "TFDS_DATA_DIR" in os.environ:
     CASES["unknown split of a tfds set"] = Case(
         "--config.data.source=tfds:mnist --config.data.train_split=trian",
@@ -90,8 +140,34 @@ if "TFDS_DATA_DIR" in os.environ:
     )
 
 
+# A config file with one line more than the digits'.
+CONFIG = """
+from tfvae import config, likelihoods, networks, objectives, posteriors, priors
+
+
+def get_config():
+    base = config.from_file({digits!r})
+    {line}
+    return base
+"""
+LINES = {
+    "prior": "base.model.prior = priors.SymmetricDirichlet()",
+    "imported": "base.model.network = networks.Imported(encoder_function='no_such:f', decoder_function='no_such:g')",
+    "misspelled": "base.model.posterior = posteriors.Norml()",
+    "free_bits": "base.model.posterior, base.objective = posteriors.FullNormal(), objectives.FreeBits()",
+}
+
+
 def write_bad_data(path):
     (path / "empty.py").write_text("x = 1\n")
+    for name, line in LINES.items():
+        text = CONFIG.format(digits=str(ROOT / "configs" / "digits.py"), line=line)
+        (path / f"{name}.py").write_text(text)
+    counts = np.ones((40, 7), np.float32)
+    np.savez(path / "negative.npz", images=np.where(np.arange(40)[:, None] == 3, -4.0, counts))
+    np.savez(path / "fractions.npz", images=np.where(np.arange(40)[:, None] == 3, 2.5, counts))
+    np.savez(path / "last_negative.npz", images=np.where(np.arange(40)[:, None] == 39, -4.0, counts))
+    np.savez(path / "columns.npz", images=counts[:, :5])
     (path / "broken.py").write_text("def get_config(:\n")
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (20, 8, 8), dtype=np.uint8)
@@ -109,35 +185,76 @@ def write_bad_data(path):
     Image.fromarray(pixels[0]).save(path / "sizes" / "a.png")
     Image.fromarray(pixels[0, :5]).save(path / "sizes" / "b.png")
     train_and_evaluate(digits_config(num_epochs=1), str(path / "run"), export_dir=str(path / "export"), verbose=False)
+    written = json.loads((path / "run" / "config.json").read_text())
+    written["model"]["posterior"]["type"] = "norml"
+    (path / "unknown").mkdir()
+    (path / "unknown" / "config.json").write_text(json.dumps(written))
+
+
+def command(path, name):
+    case, workdir = (CASES | INSIDE)[name], path / "workdirs" / name.replace(" ", "_")
+    flags = case.flags.format(path=path, configs=ROOT / "configs").split()
+    if case.script == "train" and "--workdir" not in case.flags:
+        flags = [f"--workdir={workdir}", f"--export_dir={workdir}_export", *flags]
+    return [str(ROOT / "tools" / f"{case.script}.py"), *flags]
 
 
 def start(path, name):
-    case, workdir = CASES[name], path / "workdirs" / name.replace(" ", "_")
-    flags = case.flags.format(path=path).split()
-    if case.script == "train" and "--workdir" not in case.flags:
-        flags = [f"--workdir={workdir}", f"--export_dir={workdir}_export", *flags]
+    case = CASES[name]
     environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | case.environment
-    command = [sys.executable, str(ROOT / "tools" / f"{case.script}.py"), *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=case.timeout, env=environment, cwd=path)
+    line = [sys.executable, *command(path, name)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=case.timeout, env=environment, cwd=path)
+
+
+def run_inside(path, name, monkeypatch):
+    """The same in this process, whose flags and signals are put back."""
+    arguments, out, err = command(path, name), io.StringIO(), io.StringIO()
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(path)
+    monkeypatch.setattr(sys, "argv", arguments)
+    with (
+        flagsaver.flagsaver(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        runpy.run_path(arguments[0], run_name="__main__")
+    signal.signal(signal.SIGTERM, before)
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder with bad data, and what each command said."""
+def bad_data(tmp_path_factory):
     path = tmp_path_factory.mktemp("bad")
     write_bad_data(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(bad_data):
+    """The folder with bad data, and what each command said."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return path, dict(zip(CASES, pool.map(lambda name: start(path, name), CASES), strict=True))
+        return bad_data, dict(zip(CASES, pool.map(lambda name: start(bad_data, name), CASES), strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_one_clear_line_and_nothing_left(name, finished):
     path, results = finished
-    result, workdir = results[name], path / "workdirs" / name.replace(" ", "_")
+    check(path, name, CASES[name], results[name])
+
+
+@pytest.mark.filterwarnings("ignore:the load_module")  # of ml_collections
+@pytest.mark.parametrize("name", INSIDE)
+def test_one_clear_line_of_bad_parts_and_nothing_left(name, bad_data, monkeypatch):
+    check(bad_data, name, INSIDE[name], run_inside(bad_data, name, monkeypatch))
+
+
+def check(path, name, case, result):
+    workdir = path / "workdirs" / name.replace(" ", "_")
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 1, result.stderr
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
-    for word in CASES[name].says:
+    for word in case.says:
         assert word in lines[0]
     assert "Traceback" not in result.stderr and result.stdout == ""
     assert not list(path.glob(f"workdirs/{workdir.name}*")), "something was left behind"
@@ -151,8 +268,8 @@ def test_what_was_there_is_untouched(finished):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_to(finished, tmp_path):
     tmp_path.chmod(0o500)
-    command = [sys.executable, str(ROOT / "tools" / "train.py"), f"--workdir={tmp_path}/run"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    line = [sys.executable, str(ROOT / "tools" / "train.py"), f"--workdir={tmp_path}/run"]
+    result = subprocess.run(line, capture_output=True, text=True)
     assert result.returncode == 1 and "--workdir" in result.stderr and "Permission denied" in result.stderr
 
 

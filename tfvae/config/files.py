@@ -1,7 +1,10 @@
 """Config files: Python files with `get_config`."""
 
+import inspect
 import os
 import runpy
+from collections.abc import Callable
+from typing import Any
 
 from tfvae.config.schema import Config
 from tfvae.errors import InputError
@@ -21,10 +24,19 @@ def from_file(path: str, *, beside: str = "") -> Config:
     Args:
       path: of the file.
       beside: a file in whose folder `path` begins; empty: the working directory.
+
+    Raises:
+      InputError: where what follows the colon is no name.
     """
     file, argument = split_argument(path)
-    get_config = runpy.run_path(os.path.join(os.path.dirname(beside), file))["get_config"]
+    if path.endswith(".py:") or (argument and not argument.isidentifier()):
+        raise InputError(f"received {argument!r} after the colon, expected a name, such as digits or mnist")
+    get_config = _get_config(os.path.join(os.path.dirname(beside), file))
     return get_config(argument) if argument else get_config()
+
+
+def _get_config(file: str) -> Callable[..., Any]:
+    return runpy.run_path(file)["get_config"]
 
 
 def variant(name: str, data: str, *, beside: str) -> Config:
@@ -36,10 +48,12 @@ def variant(name: str, data: str, *, beside: str) -> Config:
       beside: the file of the variant.
 
     Raises:
-      InputError: where there is no such config.
+      InputError: where there is no such config, or it is a variant itself: its `get_config` takes an argument.
     """
-    if not os.path.isfile(os.path.join(os.path.dirname(beside), f"{data}.py")):
+    file = os.path.join(os.path.dirname(beside), f"{data}.py")
+    get_config = _get_config(file) if data.isidentifier() and os.path.isfile(file) else None
+    if get_config is None or inspect.signature(get_config).parameters:
         raise InputError(f"received {data!r} after the colon, expected a config of data, such as digits or mnist")
-    config = from_file(f"{data}.py", beside=beside)
+    config = get_config()
     config.name = name if data == "digits" else f"{name}_{data}"
     return config

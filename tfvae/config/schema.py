@@ -26,7 +26,8 @@ class DataConfig:
         the source, for frames of a video where neighbours would leak.
       split_seed: seed of that permutation.
       item_shape: shape of one example; empty: as found in the data.
-      num_labels: labels of the examples; 0: as found in the data.
+      num_labels: labels of the examples, for a conditional model; 0: as found in the data; more than are found
+        where some do not occur.
       resize: (height, width) that images of a folder, TFDS or TFRecords get; empty: as they are.
       grayscale: whether they become one channel.
       scale: `unit` brings values into [0, 1]; `none` takes them as they are stored: grey levels, counts,
@@ -157,3 +158,5 @@ class Config:
             raise FieldError(
                 "data.scale", self.data.scale, f"{likelihood.scale!r}, {meaning}, for a {likelihood.tag} likelihood"
             )
+        if self.data.dequantize and likelihood.support(self.data.item_shape).discrete:
+            raise FieldError("data.dequantize", True, f"False for a {likelihood.tag} likelihood, which is of levels")

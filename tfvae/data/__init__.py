@@ -6,14 +6,12 @@ A new source is a function (what follows `<scheme>:`, config) -> `Found`, and it
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 
 from tfvae.config import DataConfig
 from tfvae.data.arrays import read_digits, read_digits_table, read_npz
-from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split
+from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split, readable
 from tfvae.data.folder import read_folder
-from tfvae.data.paths import first_line
 from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Found
 from tfvae.data.tfds_source import read_tfds
@@ -40,21 +38,16 @@ def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> Data
 
     Args:
       config: the source and its preparation.
-      check: called as `check(values, field=...)` with prepared training examples, float32
+      check: called as `check(values, field=...)` with prepared examples of each split, float32
         `[n, *item_shape]`, in chunks: with all of them, or the first 1,000 of a
         stream. It raises `InputError` where the likelihood cannot take them.
 
     Raises:
       InputError: for a source that is unknown, missing, damaged or unfit for the config.
     """
-    try:
+    # An example beyond those that the source has tried may be met when a sample of a stream is read.
+    with readable(config.source):
         return _open(config, check)
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError) as error:
-        # An example beyond those that the source has tried, met when a sample of a stream was read.
-        raise InputError(
-            f"data.source: received {config.source!r} with an example that cannot be read ({first_line(error)}), "
-            "expected images of one kind and size"
-        ) from error
 
 
 def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
@@ -77,8 +70,10 @@ def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
             config.item_shape,
         )
     if check is not None:
-        for values in train.sample(_CHECKED_OF_STREAM):
-            check(values, field="data.source")
+        for split in (train, validation, test):
+            field = "data.source" if split is train else f"data.source, {split.name} split"
+            for values in split.sample(_CHECKED_OF_STREAM):
+                check(values, field=field)
     return DataSet(
         name=config.source,
         item_shape=train.item_shape,

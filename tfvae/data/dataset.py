@@ -1,5 +1,6 @@
 """`DataSet`: three splits; `Split`: streams of prepared examples for training and evaluation."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfvae.config import DataConfig
 from tfvae.data import pipeline
+from tfvae.data.paths import first_line
 from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Storage
 from tfvae.errors import InputError
@@ -17,6 +20,18 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 # Examples of a streamed source that stand for all of them in an average.
 _STREAMED_SAMPLE = 10_000
+
+
+@contextlib.contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Says in one line that an example of a source cannot be read, which a stream shows when its turn comes."""
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        raise InputError(
+            f"data.source: received {source!r} with an example that cannot be read ({first_line(error)}), "
+            "expected images of one kind and size"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,13 +190,34 @@ class Split:
         drawn = self._prepared_blocks().map(lambda x, label: (tf.cast(x, tf.uint8), label))
         return self.storage.replaced(drawn), Preparation(num_levels=2)
 
+    def largest_label(self) -> int:
+        """The largest label, of all examples: a stream is read once.
+
+        Raises:
+          InputError: where there are no labels, or a negative one.
+        """
+        self._require_labels()
+        ends = np.iinfo(np.int64)
+        low, high = self.storage.blocks().reduce(
+            (ends.max, ends.min),
+            lambda known, block: (
+                tf.minimum(known[0], tf.reduce_min(block[1])),
+                tf.maximum(known[1], tf.reduce_max(block[1])),
+            ),
+        )
+        self._refuse_negative(int(low))
+        return int(high)
+
     def _require_labels(self) -> None:
         if not self.has_labels:
             raise InputError(f"data.source: received {self.source!r}, which has no labels, expected a labelled source")
-        if self._smallest_label < 0:
+        self._refuse_negative(self._smallest_label)
+
+    def _refuse_negative(self, label: int) -> None:
+        if label < 0:
             raise InputError(
-                f"data.source: received {self.source!r} with the label {self._smallest_label} in its {self.name} "
-                "split, expected labels of at least 0"
+                f"data.source: received {self.source!r} with the label {label} in its {self.name} split, expected "
+                "labels of at least 0"
             )
 
     @functools.cached_property
@@ -214,13 +250,35 @@ class DataSet:
 
     @functools.cached_property
     def num_labels(self) -> int:
-        """Number of labels: that of their names, else 1 + the largest of the training split; 0 where there are none.
+        """Number of labels: that of their names, else 1 + the largest of all splits; 0 where there are none.
 
         A stream without names is read once for it.
+
+        Raises:
+          InputError: where a label is negative; of a stream with names, its first examples are looked at.
         """
-        if self.label_names or not self.train.has_labels:
+        if not self.train.has_labels:
+            return 0
+        splits = [self.split(name) for name in SPLIT_NAMES]
+        with readable(self.name):
+            if not self.label_names:
+                return 1 + max(split.largest_label() for split in splits)
+            for split in splits:
+                split._require_labels()
             return len(self.label_names)
-        return 1 + max(self.train.storage.largest_label(), -1)
+
+    def labels_for(self, config: DataConfig) -> int:
+        """The number of labels of a conditional model: `data.num_labels` where it is set, else as found.
+
+        Raises:
+          InputError: where it is set below what is found, and as `num_labels`.
+        """
+        if 0 < config.num_labels < self.num_labels:
+            raise InputError(
+                f"data.num_labels: received {config.num_labels}, expected at least {self.num_labels}, the number of "
+                f"labels of {self.name}, or 0 to take it"
+            )
+        return max(config.num_labels, self.num_labels)
 
     def split(self, name: Any) -> Split:
         """The split called `name`; raises `InputError` for any other than the three."""

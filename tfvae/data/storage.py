@@ -59,10 +59,6 @@ class Storage(Protocol):
         """The smallest label; of a stream, that of its first examples."""
         ...
 
-    def largest_label(self) -> int:
-        """The largest label; a stream reads all its examples for it."""
-        ...
-
     def replaced(self, blocks: tf.data.Dataset) -> "Storage":
         """The same kind of storage that holds `blocks`, a dataset such as `self.blocks()`."""
         ...
@@ -146,9 +142,6 @@ class Arrays:
     def smallest_label(self) -> int:
         return int(tf.reduce_min(self._labels_at(self.rows)))
 
-    def largest_label(self) -> int:
-        return int(tf.reduce_max(self._labels_at(self.rows)))
-
     def replaced(self, blocks: tf.data.Dataset) -> "Arrays":
         return self.read(blocks, like=self)
 
@@ -197,9 +190,6 @@ class Stream:
 
     def smallest_label(self) -> int:
         return int(min(tf.reduce_min(labels) for _, labels in self.blocks().take(8)))
-
-    def largest_label(self) -> int:
-        return int(self.blocks().reduce(np.int64(0), lambda top, block: tf.maximum(top, tf.reduce_max(block[1]))))
 
     def replaced(self, blocks: tf.data.Dataset) -> "Stream":
         return dataclasses.replace(self, elements=blocks.unbatch(), decode=lambda *element: element)

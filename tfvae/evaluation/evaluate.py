@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfvae import random
 from tfvae.data import Split
+from tfvae.errors import InputError
 from tfvae.evaluation.importance import importance_estimate
 from tfvae.rows import plain_rows
 from tfvae.vae import VAE
@@ -38,6 +39,9 @@ def evaluate(
       batch_size: examples at once; results do not depend on it.
       progress: called with (examples done, examples in all).
 
+    Raises:
+      InputError: where a figure is not finite.
+
     Returns:
       averages over the examples, in nats: `elbo = -(rate + distortion)`, `rate`,
       `distortion`, `log_likelihood` and its standard error over examples; and
@@ -62,7 +66,13 @@ def evaluate(
         done += count
         if progress:
             progress(done, split.num_examples)
-    log_likelihood, distortion, rate = np.concatenate(columns, axis=1)
+    log_likelihood, distortion, rate = figures = np.concatenate(columns, axis=1)
+    bad = np.flatnonzero(~np.isfinite(figures).all(axis=0))
+    if bad.size:
+        raise InputError(
+            f"data.source: {bad.size} of {done} examples of the {split.name} split have figures that are not finite, "
+            f"the first at place {bad[0]}, expected examples like those of training"
+        )
     dimensions = int(np.prod(x.shape[1:]))
     # A probability mass is what it is: a density must be multiplied by the width of a level.
     levels = 1 if vae.support.discrete else num_levels

@@ -48,7 +48,10 @@ def _raw_log_mean(mean: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Poisson(_Counts):
-    """p(x|z) = prod_d Poisson(x_d; rate_d(z)); the decoder gives the log rate: see `log_mean`."""
+    """p(x|z) = prod_d Poisson(x_d; rate_d(z)); the decoder gives the log rate: see `log_mean`.
+
+    In float32 the log-mass of a count of 20,000 is good to 0.01 nats, of 100,000 to 0.05.
+    """
 
     def distribution(self, params: tf.Tensor, item_shape: tuple[int, ...]) -> tfd.Distribution:
         """p(x|z) of log rates."""

@@ -101,8 +101,8 @@ class Table(_Likelihood):
             component = _component(column)
             assert component is not None
             hint = "name the kind of each column in model.likelihood.columns"
-            support = dataclasses.replace(component.support((1,)), between="refused", hint=hint)
-            support.check(values[:, [place]], field=f"{field}, column {place}", likelihood=column)
+            support = dataclasses.replace(component.support(()), between="refused", hint=hint)
+            support.check(values[:, place], field=f"{field}, column {place}", likelihood=column)
 
     def _groups(self, item_shape: tuple[int, ...]) -> list[tuple[str, _Likelihood, list[int]]]:
         """The kinds of columns: name, likelihood and places of each. Columns of one kind make one distribution."""

@@ -11,7 +11,7 @@ from tfvae.networks.convolutional import Convolutional, ResidualConvolutional
 from tfvae.networks.dense import MLP
 from tfvae.networks.imported import Imported
 from tfvae.networks.recurrent import Recurrent
-from tfvae.networks.variational import BayesianMLP, VariationalDense, weight_divergence
+from tfvae.networks.variational import BayesianMLP, VariationalDense, has_variational_layers, weight_divergence
 
 __all__ = [
     "MLP",
@@ -22,6 +22,7 @@ __all__ = [
     "Recurrent",
     "ResidualConvolutional",
     "VariationalDense",
+    "has_variational_layers",
     "slow_under_xla",
     "weight_divergence",
 ]

@@ -121,6 +121,11 @@ def weight_divergence(model: Any) -> tf.Tensor:
     )
 
 
+def has_variational_layers(model: Any) -> bool:
+    """Whether any layer inside `model` has a posterior over its weights."""
+    return any(isinstance(layer, VariationalDense) for layer in model._flatten_layers())
+
+
 @dataclasses.dataclass(kw_only=True, slots=True)
 class BayesianMLP(MLP):
     """`MLP` with a posterior over the decoder's weights: see `VariationalDense`.

@@ -75,9 +75,10 @@ def factors(
       InputError: where q(z|x) or p(z) does not factorise over the dimensions.
     """
     if not (_factorised(posterior) and _factorised(prior)):
+        names = [type(distribution).__name__.lstrip("_") for distribution in (posterior, prior)]
         raise InputError(
-            f"{objective.tag}: received the posterior {type(posterior).__name__} and the prior "
-            f"{type(prior).__name__}, expected both to factorise over the dimensions of z (tfd.Independent)"
+            f"objective: received {objective.tag} for the posterior {names[0]} and the prior {names[1]}, expected both "
+            "to factorise over the dimensions of z"
         )
     return posterior.distribution, prior.distribution
 
@@ -90,7 +91,7 @@ def num_examples(objective: Objective, vae: Any) -> float:
     """N, the size of the training set; raises `InputError` where the model was not told."""
     if vae.num_examples is None:
         raise InputError(
-            f"{objective.tag}: received num_examples=None, expected the size of the training set in "
+            f"objective: received {objective.tag} with num_examples=None, expected the size of the training set in "
             "VAE.compile(num_examples=...)"
         )
     return float(vae.num_examples)

@@ -17,6 +17,7 @@ from tfvae.rows import Rows, gather_replicas
 class InfoVAE(Objective):
     """Distortion + (1 - alpha) KL + (alpha + lambda - 1) MMD(q(z), p(z)) (Zhao et al. 2019).
 
+    The weights of a mixture prior learn from the KL alone: no gradient passes the choice of a component.
     With alpha = 1 the WAE-MMD (Tolstikhin et al. 2018, algorithm 2); with alpha = 0 and lambda = 1 the ELBO.
 
     Attributes:

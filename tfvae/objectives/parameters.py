@@ -1,7 +1,7 @@
 """Objectives that also take a prior over the generative parameters theta. Each holds another objective."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -9,8 +9,9 @@ from tensorflow_probability import distributions as tfd
 from tfvae.component import bounded, choice
 from tfvae.errors import InputError
 from tfvae.kinds import Objective
-from tfvae.networks import VariationalDense, weight_divergence
+from tfvae.networks import has_variational_layers, weight_divergence
 from tfvae.objectives.base import Terms, num_examples
+from tfvae.objectives.importance import IWAE
 from tfvae.objectives.sgvb import SGVB_B
 from tfvae.rows import Rows
 
@@ -21,6 +22,8 @@ class _WithParameters(Objective):
 
     Attributes:
       objective: the other one.
+
+    A row's weight (`sample_weight`) weighs its share of theta's cost too.
     """
 
     objective: Objective = dataclasses.field(default_factory=SGVB_B)
@@ -39,8 +42,13 @@ class _WithParameters(Objective):
         """As the other objective."""
         return self.objective.weight_at(step)
 
+    def check(self, vae: Any) -> None:
+        """As the other objective, and that the size of the data set is known."""
+        num_examples(self, vae)
+        self.objective.check(vae)
+
     def quality(self, logs: Any) -> float:
-        """As the other objective."""
+        """As the other objective; where that goes by its loss, what theta costs is in it."""
         return self.objective.quality(logs)
 
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
@@ -73,11 +81,6 @@ class MAP(_WithParameters):
 
     def cost(self, vae: Any) -> tf.Tensor:
         """-log p(theta)."""
-        if _has_posterior_over_weights(vae.decoder):
-            raise InputError(
-                f"{self.tag}: received a decoder with variational layers, expected one of plain weights: "
-                "full_vb counts the prior of variational ones"
-            )
         prior = (tfd.Normal if self.family == "normal" else tfd.Laplace)(0.0, self.scale)
         log_probs = [tf.reduce_sum(prior.log_prob(tf.cast(theta, tf.float32))) for theta in _generative_variables(vae)]
         return -tf.add_n(log_probs)
@@ -87,22 +90,31 @@ class MAP(_WithParameters):
 class FullVB(_WithParameters):
     """A posterior over theta too: the other loss + 1/N KL(q(theta) || p(theta)) (Kingma & Welling 2013, appendix F).
 
-    theta are the weights of the decoder's variational layers, drawn for each example. The ELBO among the
-    terms is that given the draw, without the cost of theta.
+    theta are the weights of the decoder's variational layers, drawn for each example and draw of z. The ELBO
+    among the terms is that given theta, without its cost; evaluation and export take the means of theta.
     """
+
+    weighs_parameters: ClassVar[bool] = True
+
+    def check(self, vae: Any) -> None:
+        """Refuses a decoder of plain weights, and a bound with the mean over draws inside the logarithm."""
+        _WithParameters.check(self, vae)
+        if not has_variational_layers(vae.decoder):
+            raise InputError(
+                f"objective: received {self.tag} for a decoder of plain weights, expected variational layers, such as "
+                "those of the network bayesian_mlp"
+            )
+        # With a theta for each draw, log 1/K sum_k p(x | z_k, theta_k) would average over theta inside the logarithm,
+        # for each example by itself: no bound of log p(X).
+        if isinstance(self.objective, IWAE) and self.objective.num_samples > 1:
+            raise InputError(
+                f"objective.objective: received {self.objective.tag} with num_samples = {self.objective.num_samples} "
+                f"inside {self.tag}, expected num_samples = 1, or an ELBO"
+            )
 
     def cost(self, vae: Any) -> tf.Tensor:
         """KL(q(theta) || p(theta))."""
-        if not _has_posterior_over_weights(vae.decoder):
-            raise InputError(
-                f"{self.tag}: received a decoder without variational layers, expected some, such as those of "
-                "the network bayesian_mlp"
-            )
         return weight_divergence(vae.decoder)
-
-
-def _has_posterior_over_weights(model: Any) -> bool:
-    return any(isinstance(layer, VariationalDense) for layer in model._flatten_layers())
 
 
 def _generative_variables(vae: Any) -> list[tf.Variable]:

@@ -17,7 +17,8 @@ from tfvae.schedules import Linear, Schedule
 class Capacity(Objective):
     """Distortion + gamma |KL - C|: the rate is drawn to C, which rises (Burgess et al. 2018, equation 8).
 
-    The KL is the mean over the batch.
+    The KL is the mean over the batch. With gamma = 1 and a capacity of 0 the ELBO, unless an estimate of the KL falls
+    below 0.
 
     Attributes:
       num_samples: L, draws of z for each example.
@@ -61,6 +62,10 @@ class FreeBits(Objective):
 
     num_samples: int = bounded(1, low=1)
     free_nats: float = bounded(0.25, low=0.0)
+
+    def check(self, vae: Any) -> None:
+        """Refuses a posterior or prior that does not factorise over the dimensions of z."""
+        factors(self, vae.any_posterior(), vae.prior)
 
     def quality(self, logs: Any) -> float:
         """Minus the loss."""

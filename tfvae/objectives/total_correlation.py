@@ -34,6 +34,11 @@ class BetaTCVAE(Objective):
     beta: float = bounded(6.0, low=0.0)
     gamma: float = bounded(1.0, low=0.0)
 
+    def check(self, vae: Any) -> None:
+        """Refuses a posterior or prior that does not factorise; asks for the size of the data set."""
+        num_examples(self, vae)
+        factors(self, vae.any_posterior(), vae.prior)
+
     def quality(self, logs: Any) -> float:
         """Minus the loss."""
         return -float(logs["loss"])

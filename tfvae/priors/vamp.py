@@ -1,7 +1,6 @@
 """The VampPrior: a mixture of the posterior's own distributions at learned pseudo-inputs."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,8 +9,10 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfvae.component import bounded
+from tfvae.errors import InputError
 from tfvae.kinds import Prior
 from tfvae.reparameterization import draw_prior
+from tfvae.support import Support
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -19,7 +20,7 @@ class VampPrior(Prior):
     """p(z) = 1/K sum_k q(z|u_k) with learned pseudo-inputs u_k (Tomczak & Welling 2018, equation 9).
 
     Attributes:
-      num_pseudo_inputs: K; they begin as the first training examples.
+      num_pseudo_inputs: K; they begin as the first training examples, and stay in the range of the data.
     """
 
     support: ClassVar[str] = "any"
@@ -33,18 +34,31 @@ class VampPrior(Prior):
     def build_beside(
         self,
         encode: Callable[[tf.Tensor], tfd.Distribution],
+        data_support: Support,
         item_shape: tuple[int, ...],
         latent_size: int,
         *,
         examples: Callable[[int], np.ndarray] | None = None,
     ) -> tfd.Distribution:
-        """The distribution of z, `[latent_size]`."""
+        """The distribution of z, `[latent_size]`; raises `InputError` where the encoder's features have no gradient."""
         shape = (self.num_pseudo_inputs, *item_shape)
         initial = np.zeros(shape, np.float32)
         if examples is not None:
             found = examples(self.num_pseudo_inputs)
             initial = found[np.arange(self.num_pseudo_inputs) % len(found)]
-        return Vamp(encode, tf.Variable(initial, name="pseudo_inputs"), latent_size)
+        low, high = np.float32(data_support.low), np.float32(data_support.high)
+        # On the border of the data's range, where a clipped value would have no gradient, they can still move back.
+        inputs = tf.Variable(initial, name="pseudo_inputs", constraint=lambda u: tf.clip_by_value(u, low, high))
+        start = tf.constant(initial)
+        with tf.GradientTape() as tape:
+            tape.watch(start)
+            value = tf.reduce_sum(encode(start).log_prob(tf.fill([latent_size], 1.0 / latent_size)))
+        if tape.gradient(value, start) is None:
+            raise InputError(
+                f"model.prior: received {self.tag} for a likelihood whose features of x are codes without a gradient, "
+                "expected another prior: pseudo-inputs could not learn"
+            )
+        return Vamp(encode, inputs, latent_size)
 
 
 class Vamp(tfd.Distribution):
@@ -89,10 +103,7 @@ class Vamp(tfd.Distribution):
         return tf.constant([self._latent_size])
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        components = self._encode(tf.convert_to_tensor(self.pseudo_inputs))
-        # log 1/K sum_k q(z|u_k)
-        log_probs = components.log_prob(z[..., None, :])
-        return tf.reduce_logsumexp(log_probs, axis=-1) - math.log(self.pseudo_inputs.shape[0])
+        return self.mixture().log_prob(z)
 
 
 @draw_prior.register(Vamp)

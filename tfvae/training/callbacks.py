@@ -190,11 +190,12 @@ class TensorBoard(tf_keras.callbacks.Callback):
         step = int(self.model.steps.numpy())
         examples = min((step - self._first_step) * self._config.training.batch_size, self._num_examples)
         scalars = {
-            "kl_weight": float(self.model.regularizer.weight.numpy()),
             "learning_rate": float(tf.convert_to_tensor(self.model.optimizer.learning_rate)),
             "images_per_second": examples / self._seconds,
         }
         validation = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
+        if self.model.objective.regularizes:
+            scalars["kl_weight"] = float(self.model.regularizer.weight.numpy())
         scalars |= {name: value for name, value in logs.items() if not name.startswith("val_")}
         for name, values in (("train", scalars), ("validation", validation)):
             with self._writer(name).as_default():

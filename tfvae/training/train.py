@@ -87,7 +87,7 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     check_folder(workdir, flag="--workdir")
     dataset = load_data(config)
     # To count labels may take a pass over the data.
-    num_labels = dataset.num_labels if config.model.conditional else 0
+    num_labels = dataset.labels_for(config.data) if config.model.conditional else 0
     found = dataclasses.replace(config.data, item_shape=dataset.item_shape, num_labels=num_labels)
     config = dataclasses.replace(config, data=found)
     training, state = config.training, RunState()
