@@ -72,7 +72,9 @@ def summary(name: str) -> tuple[str, str]:
     with open(os.path.join(ROOT, "configs", f"{name}.py"), encoding="utf-8") as file:
         text = file.read().split('"""')[1]
     origin = re.search(r"^Origin: (.*?)(?=\n[A-Z][A-Za-z ]*:|\Z)", text, re.DOTALL | re.MULTILINE)
-    return text.strip().splitlines()[0], " ".join(origin[1].split()).split(". ")[0].rstrip(".") if origin else ""
+    return text.strip().splitlines()[0], re.split(r"\. (?=[A-Z])", " ".join(origin[1].split()))[0].rstrip(
+        "."
+    ) if origin else ""
 
 
 def measure(name: str) -> dict[str, Any]:
