@@ -79,7 +79,7 @@ def test_draws_of_a_row_have_its_label():
 
 
 @pytest.mark.parametrize("objective", [SGVB_B(), IWAE(num_samples=3)], ids=lambda o: o.tag)
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_fit_learns_what_the_label_tells(objective, steps):
     # x is a function of the label alone: without it, nothing could be told before z is learned.
     x = np.broadcast_to((Y % 2)[:, None], (ROWS, 6)).astype(np.float32)

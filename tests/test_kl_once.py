@@ -86,8 +86,17 @@ def reference_fit(weights, x, batch_size, num_samples, full):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("num_samples", [1, 5])
-@pytest.mark.parametrize(("batch_size", "num_rows"), [(1, 3), (7, 16), (100, 130)])
+@pytest.mark.parametrize(
+    ("batch_size", "num_rows", "num_samples"),
+    [
+        (1, 3, 1),
+        (7, 16, 1),
+        (7, 16, 5),
+        (100, 130, 1),
+        pytest.param(1, 3, 5, marks=pytest.mark.slow),
+        pytest.param(100, 130, 5, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("full", [False, True], ids=["diagonal", "full"])
 def test_loss_and_steps_equal_the_closed_form(full, batch_size, num_rows, num_samples, mode, two_replicas):
     x = (np.random.default_rng(0).random((num_rows, ITEM)) < 0.3).astype(np.float32)

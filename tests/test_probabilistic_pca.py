@@ -54,9 +54,9 @@ def trained(posterior, objective, *, steps=2_500):
     ("posterior", "objective"),
     [
         (FullNormal(), SGVB_B(num_samples=4)),
-        (FullNormal(), SGVB_A(num_samples=4)),
-        (Normal(), SGVB_B(num_samples=4)),
-        (FullNormal(), IWAE(num_samples=4, gradient="dreg")),
+        pytest.param(FullNormal(), SGVB_A(num_samples=4), marks=pytest.mark.slow),
+        pytest.param(Normal(), SGVB_B(num_samples=4), marks=pytest.mark.slow),
+        pytest.param(FullNormal(), IWAE(num_samples=4, gradient="dreg"), marks=pytest.mark.slow),
     ],
     ids=["full, B", "full, A", "diagonal, B", "full, DReG"],
 )
