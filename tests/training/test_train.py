@@ -1,5 +1,6 @@
 """Whole runs on the digits, in this process."""
 
+import dataclasses
 import glob
 import json
 import os
@@ -18,6 +19,7 @@ from tfvae.errors import InputError
 from tfvae.training import WorkDir, load_data, train, train_and_evaluate
 from tfvae.training.callbacks import Keeper
 from tfvae.training.checkpoints import RunState
+from tfvae.training.train import _compiled
 
 
 def run(path, **training):
@@ -287,3 +289,12 @@ def test_a_run_of_before_a_field_came_goes_on(tmp_path):
     del values["model"]["conditional"], values["data"]["scale"]
     path.write_text(json.dumps(values))
     assert only_train(tmp_path, num_epochs=2)
+
+
+@pytest.mark.parametrize("objective", [objectives.MAP(), objectives.BetaTCVAE()], ids=lambda o: o.tag)
+def test_a_run_tells_its_objective_the_size_of_the_data(objective):
+    config = digits_config()
+    config.objective = objective
+    dataset = load_data(config)
+    found = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
+    assert _compiled(found, dataset).num_examples == dataset.train.num_examples == 1350
