@@ -31,6 +31,7 @@ setup(
         "absl-py>=2.0",
         # tensorflow-datasets imports importlib_resources without declaring it.
         "importlib_resources>=6.0",
+        "matplotlib>=3.8",
         "ml_collections>=1.0,<2",
         "numpy>=1.26",
         "pillow>=10",
