@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tfvae" / "__init__.py").read_text()).group(1)
 
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "scipy>=1.11"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5"]
 DEV = [*TEST, "import-linter>=2.1", "mypy>=1.11", "ruff>=0.9"]
 
 setup(
@@ -36,6 +36,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
         "tensorboard>=2.20,<2.22",
         "tensorflow-datasets>=4.9.7,<5",
         "tqdm>=4.66",

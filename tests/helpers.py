@@ -1,6 +1,9 @@
 """Small models and data that several tests share."""
 
+import dataclasses
+
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from tfvae import config as config_lib
@@ -46,3 +49,24 @@ def digits_config(**training):
         training=config_lib.TrainingConfig(**{"batch_size": 50, "pictures_every": 2} | training),
         evaluation=config_lib.EvaluationConfig(num_samples=5),
     )
+
+
+@dataclasses.dataclass
+class Examples:
+    """What an evaluation needs of a split."""
+
+    x: np.ndarray
+    labels: np.ndarray | None = None
+    name: str = "test"
+
+    @property
+    def num_examples(self):
+        return len(self.x)
+
+    @property
+    def has_labels(self):
+        return self.labels is not None
+
+    def evaluation_batches(self, *, batch_size, labels=False):
+        values = (self.x, self.labels) if labels else self.x
+        return tf.data.Dataset.from_tensor_slices(values).batch(batch_size)

@@ -60,6 +60,15 @@ def check_folder(path: str, *, flag: str) -> None:
                 os.rmdir(folder)
 
 
+def check_file(path: str, *, flag: str, suffix: str) -> None:
+    """Checks that a file of this kind can be written; raises `InputError` that begins with `flag` otherwise."""
+    if not path.endswith(suffix) or os.path.isdir(path):
+        raise InputError(f"{flag}: received {path!r}, expected the name of a file that ends in {suffix}")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise InputError(f"{flag}: received {path!r}, expected a file in a folder that is there and can be written to")
+
+
 def make_folder(path: str, *, flag: str) -> None:
     """Makes a folder that can be written to; raises `InputError` naming `flag` otherwise."""
     try:

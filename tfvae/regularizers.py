@@ -51,6 +51,20 @@ def _as_multivariate_normal(distribution: tfd.Distribution) -> tfd.Distribution:
     raise NotImplementedError(f"no closed-form KL against {distribution.name}")
 
 
+def dimensions(distribution: tfd.Distribution) -> tfd.Distribution | None:
+    """The distributions of the single dimensions of z, batch shape `[..., latent_size]`, where z factorises.
+
+    None for any other distribution: one of a full covariance, a mixture, a flow.
+    """
+    if isinstance(distribution, tfd.Independent) and distribution.distribution.event_shape.rank == 0:
+        return distribution.distribution
+    if isinstance(distribution, tfd.MultivariateNormalLinearOperator) and isinstance(
+        distribution.scale, tf.linalg.LinearOperatorDiag
+    ):
+        return tfd.Normal(distribution.mean(), distribution.stddev())
+    return None
+
+
 def closed_form(posterior: tfd.Distribution, prior: tfd.Distribution) -> tf.Tensor | None:
     """`kl_divergence`, or None for a pair that it does not know."""
     try:

@@ -9,7 +9,7 @@ from tensorflow_probability import distributions as tfd
 from tfvae import random
 
 # TFP makes an object of these private parents where a part, such as a flow's bijector, is no composite tensor.
-_Independent, _TransformedDistribution = tfd.Independent.__base__, tfd.TransformedDistribution.__base__
+_Independent, TransformedDistribution = tfd.Independent.__base__, tfd.TransformedDistribution.__base__
 
 
 @functools.singledispatch
@@ -48,7 +48,7 @@ def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor) -> tf.T
     return posterior.loc + posterior.scale.matvec(noise)
 
 
-@reparameterize.register(_TransformedDistribution)
+@reparameterize.register(TransformedDistribution)
 def _(posterior: tfd.TransformedDistribution, noise: tf.Tensor) -> tf.Tensor:
     # z = f(z_0), z_0 ~ base
     return posterior.bijector.forward(reparameterize(posterior.distribution, noise))
@@ -101,7 +101,7 @@ def _(posterior: tfd.MultivariateNormalLinearOperator, noise: tf.Tensor, z: tf.T
     return tf.reduce_sum(_standard_normal_log_prob(noise), axis=-1) - posterior.scale.log_abs_determinant()
 
 
-@log_prob_of_draw.register(_TransformedDistribution)
+@log_prob_of_draw.register(TransformedDistribution)
 def _(posterior: tfd.TransformedDistribution, noise: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     del z
     base, bijector = posterior.distribution, posterior.bijector

@@ -19,13 +19,13 @@ flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "checkpoint to evaluat
 
 
 def main() -> None:
-    from tfvae.training import report, train_and_evaluate
+    from tfvae.training import summary, train_and_evaluate
 
     config = cli.FLAGS.config
     workdir = cli.FLAGS.workdir or os.path.join("runs", config.name)
     export_dir = cli.FLAGS.export_dir or os.path.join("saved_models", config.name)
     result = train_and_evaluate(config, workdir, export_dir=export_dir, checkpoint=cli.FLAGS.checkpoint)
-    print(report(result, workdir))
+    print(summary(result, workdir))
 
 
 if __name__ == "__main__":

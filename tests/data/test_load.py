@@ -11,10 +11,12 @@ from tfvae.config import DataConfig
 from tfvae.errors import InputError
 from tfvae.likelihoods import Poisson
 
-FORMS = "digits, digits_table, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>"
+FORMS = "digits, digits_table, shapes, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>"
 
 
-@pytest.mark.parametrize("source", ["mnist", "", "digits:x", "digits_table:x", "npz:", "npz", "tfds", "s3:x"])
+@pytest.mark.parametrize(
+    "source", ["mnist", "", "digits:x", "digits_table:x", "shapes:x", "npz:", "npz", "tfds", "s3:x"]
+)
 def test_unknown_source(source):
     with pytest.raises(InputError) as caught:
         data.load(DataConfig(source=source))
@@ -90,7 +92,7 @@ def test_relative_paths_are_looked_for_in_the_data_folder(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("field", ["train_split", "validation_split", "test_split", "resize", "grayscale"])
-@pytest.mark.parametrize("source", ["digits", "npz:x.npz", "images:x"])
+@pytest.mark.parametrize("source", ["digits", "shapes", "npz:x.npz", "images:x"])
 def test_fields_that_a_source_has_no_use_for(source, field):
     if source == "images:x" and field in ("resize", "grayscale"):
         pytest.skip("folders take it")

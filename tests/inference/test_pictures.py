@@ -5,11 +5,22 @@ import numpy as np
 import pytest
 import scipy.stats
 from PIL import Image
+from tensorflow_probability import distributions as tfd
 
 from tests.helpers import binary_data, small_vae
-from tfvae import priors
+from tfvae import posteriors, priors
 from tfvae.inference import pictures
-from tfvae.inference.pictures import all_pictures, can_draw, grid, manifold, png, reconstructions, samples
+from tfvae.inference.pictures import (
+    CAPTIONS,
+    all_pictures,
+    can_draw,
+    grid,
+    manifold,
+    png,
+    reconstructions,
+    samples,
+    traversal,
+)
 from tfvae.support import UNIT
 
 GREY = 128  # what lies between images
@@ -160,14 +171,108 @@ def test_samples_are_draws_from_the_prior():
     np.testing.assert_allclose(np.cov(seen[0].T), np.eye(2), atol=0.1)
 
 
+class Latents(Stub):
+    """Codes of examples are a table's rows, with a normal posterior of given scales; z is kept as it is decoded."""
+
+    def __init__(self, codes, scales, num_labels=0):
+        super().__init__(lambda z: np.zeros(len(z)))
+        self.codes, self.num_labels = np.asarray(codes, np.float32), num_labels
+        self.scales, self.latent_size = np.asarray(scales, np.float32), self.codes.shape[1]
+
+    def encode(self, x, labels=None):
+        scales = np.broadcast_to(self.scales, self.codes.shape)
+        return tfd.MultivariateNormalDiag(self.codes[: len(x)], scales[: len(x)])
+
+    def decode(self, z, labels=None):
+        self.seen, self.labels = np.asarray(z), labels
+        return super().decode(z)
+
+
+def decoded(stub, count, *, labels=None, columns=5, **kwargs):
+    """The latents of a traversal, `[rows, columns, latent_size]`."""
+    pixels = traversal(stub, np.zeros((count, 1, 1, 1), np.float32), labels, columns=columns, **kwargs)
+    assert pixels.dtype == np.uint8
+    return stub.seen.reshape(-1, columns, stub.latent_size)
+
+
+def test_each_row_moves_one_latent_of_the_first_examples_code(unenlarged):
+    codes = np.random.default_rng(0).normal(size=(50, 3)) * [0.1, 5.0, 1.0] + [0.0, 10.0, -3.0]
+    stub = Latents(codes, [1e-6, 1e-6, 1e-6])
+    z = decoded(stub, 50)
+    ends = np.quantile(np.repeat(codes, 20, axis=0), [0.01, 0.99], axis=0)
+    assert z.shape == (3, 5, 3)
+    for row, latent in enumerate([1, 2, 0]):  # the most active first
+        others = [i for i in range(3) if i != latent]
+        np.testing.assert_allclose(z[row][:, others], np.tile(codes[0, others], (5, 1)), rtol=1e-5)
+        np.testing.assert_allclose(z[row][[0, -1], latent], ends[:, latent], atol=1e-3)
+        steps = np.diff(z[row][:, latent])
+        assert steps.min() > 0
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
+
+
+def test_a_latent_that_tells_nothing_moves_over_its_posterior():
+    # Its center is the same for all examples: what it does, it does over the draws.
+    z = decoded(Latents(np.tile([[0.0, 1.0], [0.0, -1.0]], (25, 1)), [2.0, 0.01]), 50)
+    np.testing.assert_allclose(z[1][[0, -1], 0], scipy.stats.norm.ppf([0.01, 0.99]) * 2.0, atol=0.6)
+
+
+def test_a_traversal_has_the_most_active_rows_and_follows_the_seed():
+    stub = Latents(np.random.default_rng(0).normal(size=(20, 15)) * np.arange(15), np.ones(15))
+    z = decoded(stub, 20, seed=1)
+    assert z.shape == (10, 5, 15)
+    moved = [int(np.ptp(row, axis=0).argmax()) for row in z]
+    np.testing.assert_array_equal(moved, np.argsort(-stub.codes.var(axis=0))[:10])
+    np.testing.assert_array_equal(z, decoded(stub, 20, seed=1))
+    assert not np.array_equal(z, decoded(stub, 20, seed=2))
+
+
+def test_latents_on_the_simplex_keep_their_sum_and_the_others_their_proportions():
+    codes = np.random.default_rng(0).dirichlet([1.0, 2.0, 3.0], size=30)
+    z = decoded(Latents(codes, [1e-9] * 3), 30)
+    np.testing.assert_allclose(z.sum(axis=-1), 1.0, atol=1e-4)
+    assert z.min() >= 0
+    for row in z:
+        latent = int(np.ptp(row, axis=0).argmax())
+        a, b = (i for i in range(3) if i != latent)
+        np.testing.assert_allclose(row[:, a] / row[:, b], codes[0, a] / codes[0, b], rtol=1e-3)
+
+
+def test_a_conditional_model_keeps_the_label_of_the_example():
+    stub = Latents(np.random.default_rng(0).normal(size=(6, 2)), [1.0, 1.0], num_labels=4)
+    decoded(stub, 6, labels=np.array([3, 0, 1, 2, 0, 1]))
+    assert stub.labels.tolist() == [3] * 10
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [
+        (posteriors.Normal(), priors.StandardNormal()),
+        (posteriors.FullNormal(), priors.StandardNormal()),
+        (posteriors.Gamma(), priors.Gamma()),
+        (posteriors.Kumaraswamy(), priors.StandardUniform()),
+        (posteriors.Dirichlet(), priors.SymmetricDirichlet()),
+        (posteriors.InverseAutoregressiveFlow(), priors.StandardNormal()),
+    ],
+)
+def test_every_support_can_be_traversed(posterior, prior, monkeypatch):
+    vae, x = small_vae(posterior=posterior, prior=prior), binary_data(7)
+    seen, decode = [], vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, labels=None: seen.append(np.asarray(z)) or decode(z, labels))
+    pixels = traversal(vae, x)
+    assert pixels.shape[0] // pixels.shape[1] == 0 and pixels.std() > 0
+    assert np.isfinite(vae.prior.log_prob(seen[0])).all()  # inside the support
+
+
 def test_all_pictures():
     x = binary_data(10)
     two = small_vae(latent_size=2)
     made = all_pictures(two, x, seed=5)
-    assert list(made) == ["reconstructions", "samples", "manifold"]
+    assert list(made) == ["reconstructions", "samples", "manifold", "traversal"]
+    assert list(CAPTIONS) == list(made)
     np.testing.assert_array_equal(made["samples"], samples(two, seed=5))
     np.testing.assert_array_equal(made["reconstructions"], reconstructions(two, x))
-    assert list(all_pictures(small_vae(latent_size=3), x)) == ["reconstructions", "samples"]
+    np.testing.assert_array_equal(made["traversal"], traversal(two, x, seed=5))
+    assert list(all_pictures(small_vae(latent_size=3), x)) == ["reconstructions", "samples", "traversal"]
     assert {pixels.dtype.name for pixels in made.values()} == {"uint8"}
 
 

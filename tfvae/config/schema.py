@@ -16,7 +16,8 @@ class DataConfig:
     """Where examples come from and how they are prepared: see `tfvae.data`.
 
     Attributes:
-      source: `digits`, `digits_table`, `tfds:<name>`, `npz:<file>`, `images:<folder>` or `tfrecord:<glob>`.
+      source: `digits`, `digits_table`, `shapes`, `tfds:<name>`, `npz:<file>`, `images:<folder>` or
+        `tfrecord:<glob>`.
       data_dir: folder of prepared TFDS sets; empty: `TFDS_DATA_DIR` or TFDS's default.
       download: whether TFDS may download a set that is not prepared.
       train_split, validation_split, test_split: TFDS split expressions or TFRecord globs;

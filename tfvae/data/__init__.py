@@ -13,6 +13,7 @@ from tfvae.data.arrays import read_digits, read_digits_table, read_npz
 from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split, readable
 from tfvae.data.folder import read_folder
 from tfvae.data.pipeline import Preparation
+from tfvae.data.shapes import read_shapes
 from tfvae.data.storage import Found
 from tfvae.data.tfds_source import read_tfds
 from tfvae.data.tfrecord import read_tfrecords
@@ -23,6 +24,7 @@ __all__ = ["DataSet", "Split", "load"]
 _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "digits": read_digits,
     "digits_table": read_digits_table,
+    "shapes": read_shapes,
     "tfds:<name>": read_tfds,
     "npz:<file>": read_npz,
     "images:<folder>": read_folder,
@@ -79,6 +81,8 @@ def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
         item_shape=train.item_shape,
         num_levels=num_levels,
         label_names=found.label_names,
+        factor_names=found.factor_names,
+        factor_sizes=found.factor_sizes,
         train=train,
         validation=validation,
         test=test,

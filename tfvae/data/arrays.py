@@ -1,5 +1,6 @@
 """Sources that are arrays in memory: scikit-learn's digits, a table made of them, and NPZ files."""
 
+import math
 import zipfile
 import zlib
 from typing import Any
@@ -80,26 +81,28 @@ def _cut_digits(values: np.ndarray, digits: Any, *, num_levels: int | None) -> F
 
 
 def read_npz(path: str, config: DataConfig) -> Found:
-    """The arrays `images` (or `data`) and, if there, `labels` of an NPZ file, cut as `tfvae.data.splits` says.
+    """The arrays `images` (or `data`) of an NPZ file, with `labels` or `factors`, cut as `tfvae.data.splits` says.
 
     `images`, or `data`, is `[N, height, width]`, `[N, height, width, channels]` or `[N, size]`
     of bytes or other integers in 0 ... 255, booleans, or floats in [0, 1]. With `scale =
     "none"` they are any finite numbers; integers only such as float32 holds exactly, which
-    are all up to 2^24. `labels` is `[N]`: integers or strings.
+    are all up to 2^24. `labels`, if there, is `[N]`: integers or strings. `factors`, in its
+    place, is `[N, num_factors]`: integers from 0, the known factors of variation of each
+    example, whose names may be given by `factor_names`, strings `[num_factors]`.
     """
     splits.refuse(config, *splits.SPLIT_FIELDS, "resize", "grayscale")
     file = paths.find(path, source=config.source, expected="an .npz file")[0]
-    key, images, given_labels = _load(file)
-    images = _shaped(images, file, key)
+    arrays = _load(file)
+    key = "images" if "images" in arrays else "data"
+    images = _shaped(arrays[key], file, key)
     images, num_levels = (_unit if config.scale == "unit" else _unscaled)(images, file, key)
-    labels, names = _labels(given_labels, len(images), file)
-    return Found(
-        splits=Arrays.build(images, labels, splits.cut(len(images), config)), num_levels=num_levels, label_names=names
-    )
+    labels, described = (_factors if "factors" in arrays else _labels)(arrays, len(images), file)
+    parts = Arrays.build(images, labels, splits.cut(len(images), config))
+    return Found(splits=parts, num_levels=num_levels, **described)
 
 
-def _load(file: str) -> tuple[str, np.ndarray, np.ndarray | None]:
-    """Which key the values have, the values, and the labels if there are any."""
+def _load(file: str) -> dict[str, np.ndarray]:
+    """The arrays of the keys that are known: either `images` or `data`, and what else there is."""
     try:
         # NumPy leaves a damaged file open: this closes it.
         with open(file, "rb") as stream:
@@ -110,7 +113,8 @@ def _load(file: str) -> tuple[str, np.ndarray, np.ndarray | None]:
             keys = [key for key in ("images", "data") if key in archive.files]
             if len(keys) != 1:
                 raise _error(file, f"the keys {archive.files}", "the key 'images' or, instead of it, 'data'")
-            return keys[0], archive[keys[0]], archive["labels"] if "labels" in archive.files else None
+            known = (*keys, "labels", "factors", "factor_names")
+            return {key: archive[key] for key in known if key in archive.files}
     except InputError:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -170,17 +174,56 @@ def _unit(images: np.ndarray, file: str, key: str) -> tuple[np.ndarray, int | No
     return images.astype(np.uint8, copy=False), 2 if images.dtype.kind == "b" else 256
 
 
-def _labels(labels: np.ndarray | None, size: int, file: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if labels is None:
-        return None, ()
+# The labels `[N]` and what else a `Found` says of them.
+_Described = tuple[np.ndarray | None, dict[str, tuple[Any, ...]]]
+
+
+def _labels(arrays: dict[str, np.ndarray], size: int, file: str) -> _Described:
+    if "factor_names" in arrays:
+        raise _error(file, "the key 'factor_names' alone", "'factors' beside it")
+    if "labels" not in arrays:
+        return None, {}
+    labels = arrays["labels"]
     if labels.shape != (size,):
         raise _error(file, f"'labels' of shape {labels.shape}", f"[{size}], one for each image")
     if labels.dtype.kind in "US":
         names, labels = np.unique(labels, return_inverse=True)
-        return labels.astype(np.int64), tuple(str(name) for name in names.astype(str))
+        return labels.astype(np.int64), {"label_names": tuple(str(name) for name in names.astype(str))}
     if labels.dtype.kind not in "biu":
         raise _error(file, f"'labels' of type {labels.dtype}", "integers or strings")
-    return labels.astype(np.int64), ()
+    return labels.astype(np.int64), {}
+
+
+def _factors(arrays: dict[str, np.ndarray], size: int, file: str) -> _Described:
+    """Labels that are places in the grid of the factors, 0 ... the largest of each."""
+    factors = arrays["factors"]
+    if "labels" in arrays:
+        raise _error(file, "the keys 'labels' and 'factors'", "one of the two")
+    if factors.ndim != 2 or len(factors) != size or not factors.size:
+        raise _error(file, f"'factors' of shape {factors.shape}", f"[{size}, num_factors], a row for each image")
+    if factors.dtype.kind not in "biu":
+        raise _error(file, f"'factors' of type {factors.dtype}", "integers")
+    if factors.min() < 0:
+        raise _error(file, f"values from {factors.min()} to {factors.max()} in 'factors'", "integers of at least 0")
+    sizes = tuple(int(largest) + 1 for largest in factors.max(axis=0))
+    if math.prod(sizes) > np.iinfo(np.int64).max:
+        raise _error(file, f"'factors' with {math.prod(sizes)} combinations", "fewer than 2^63")
+    labels = np.ravel_multi_index(tuple(factors.astype(np.int64).T), sizes)
+    return labels, {"factor_names": _factor_names(arrays, len(sizes), file), "factor_sizes": sizes}
+
+
+def _factor_names(arrays: dict[str, np.ndarray], count: int, file: str) -> tuple[str, ...]:
+    if "factor_names" not in arrays:
+        return tuple(f"factor_{number}" for number in range(count))
+    names = arrays["factor_names"]
+    if names.shape != (count,):
+        raise _error(file, f"'factor_names' of shape {names.shape}", f"[{count}], one for each factor")
+    if names.dtype.kind not in "US":
+        raise _error(file, f"'factor_names' of type {names.dtype}", "strings")
+    found = tuple(str(name) for name in names.astype(str))
+    if len(set(found)) < count:
+        raise _error(file, f"'factor_names' {list(found)}", "a name of its own for each factor")
+    return found
 
 
 def _error(file: str, received: str, expected: str) -> InputError:

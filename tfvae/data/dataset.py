@@ -116,8 +116,7 @@ class Split:
           labels: whether to give (x, label) instead of x.
 
         Returns:
-          a dataset of known cardinality of x: float32 `[b, *item_shape]`, with labels int64
-          `[b]` if asked for.
+          a dataset of known cardinality of x: float32 `[b, *item_shape]`, with labels int64 `[b]` if asked for.
 
         Raises:
           InputError: where labels are asked for and the source has none, or a negative one.
@@ -138,8 +137,7 @@ class Split:
           labels: whether to give (x, label) instead of x.
 
         Returns:
-          x: float32 `[n, *item_shape]`, with labels int64 `[n]` if asked for; n is less than asked
-          for where the split is smaller.
+          x: float32 `[n, *item_shape]`, with labels int64 `[n]` if asked for; a smaller split gives fewer.
 
         Raises:
           InputError: as `evaluation_batches`.
@@ -235,22 +233,25 @@ class DataSet:
     Attributes:
       name: the source as the config names it.
       item_shape: of one example.
-      num_levels: grey levels of the stored values (256 for bytes, 17 for the digits);
-        None for floats.
+      num_levels: grey levels of the stored values (256 for bytes, 17 for the digits); None for floats.
       label_names: names of the labels 0, 1, ...; empty where none are known.
+      factor_names, factor_sizes: of known factors, and the number of values of each; empty where none are known.
+        A label is then the place of an example in the grid of the factors: `np.ravel_multi_index`.
     """
 
     name: str
     item_shape: tuple[int, ...]
     num_levels: int | None
     label_names: tuple[str, ...]
+    factor_names: tuple[str, ...] = ()
+    factor_sizes: tuple[int, ...] = ()
     train: Split
     validation: Split
     test: Split
 
     @functools.cached_property
     def num_labels(self) -> int:
-        """Number of labels: that of their names, else 1 + the largest of all splits; 0 where there are none.
+        """Number of labels: of their names or of the factors' grid, else 1 + the largest of all splits; 0 for none.
 
         A stream without names is read once for it.
 
@@ -259,6 +260,8 @@ class DataSet:
         """
         if not self.train.has_labels:
             return 0
+        if self.factor_sizes:
+            return int(np.prod(self.factor_sizes))
         splits = [self.split(name) for name in SPLIT_NAMES]
         with readable(self.name):
             if not self.label_names:
@@ -271,14 +274,23 @@ class DataSet:
         """The number of labels of a conditional model: `data.num_labels` where it is set, else as found.
 
         Raises:
-          InputError: where it is set below what is found, and as `num_labels`.
+          InputError: where it is set below what is found; for places in a grid of factors; and as `num_labels`.
         """
+        if self.factor_names:  # most classes would have one example
+            labels = f"{self.num_labels} labels are places in a grid of {', '.join(self.factor_names)}"
+            raise InputError(
+                f"model.conditional: received True for {self.name}, whose {labels}, expected labels that are classes"
+            )
         if 0 < config.num_labels < self.num_labels:
             raise InputError(
                 f"data.num_labels: received {config.num_labels}, expected at least {self.num_labels}, the number of "
                 f"labels of {self.name}, or 0 to take it"
             )
         return max(config.num_labels, self.num_labels)
+
+    def factors(self, labels: np.ndarray) -> np.ndarray:
+        """The factors, int64 `[n, num_factors]`, of examples with these labels `[n]`; `factor_names` says which."""
+        return np.stack(np.unravel_index(labels, self.factor_sizes), axis=-1).astype(np.int64)
 
     def split(self, name: Any) -> Split:
         """The split called `name`; raises `InputError` for any other than the three."""

@@ -215,9 +215,11 @@ class Found:
     Attributes:
       splits: storages of the training, validation and test examples.
       num_levels: integers are below it; None: floats in [0, 1], or any numbers for scale "none".
-      label_names: see `DataSet`.
+      label_names, factor_names, factor_sizes: see `DataSet`.
     """
 
     splits: Sequence[Storage]
     num_levels: int | None
     label_names: tuple[str, ...] = ()
+    factor_names: tuple[str, ...] = ()
+    factor_sizes: tuple[int, ...] = ()

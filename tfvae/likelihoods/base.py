@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +57,24 @@ def stacked(params: tf.Tensor, size: int, item_shape: tuple[int, ...]) -> tf.Ten
 
 def independent(distribution: tfd.Distribution, item_shape: tuple[int, ...]) -> tfd.Distribution:
     """prod_d p(x_d|z) over an item, from a batch `[rows, *item_shape]`."""
-    return tfd.Independent(distribution, reinterpreted_batch_ndims=len(item_shape))
+    return _Item(distribution, reinterpreted_batch_ndims=len(item_shape))
+
+
+class _Item(tfd.Independent.__base__):  # type: ignore[misc]
+    """`tfd.Independent` whose log-density is summed over one flat axis.
+
+    XLA on a CPU does not vectorize a sum over axes such as [28, 28, 1], nor what is fused with it: as a product with
+    ones the log-likelihood of an image takes half the time.
+    """
+
+    def _log_prob(self, x: tf.Tensor, **kwargs: Any) -> tf.Tensor:
+        each = self.distribution.log_prob(x, **kwargs)
+        size = self.event_shape.num_elements()
+        flat = tf.reshape(each, tf.concat([tf.shape(each)[: each.shape.rank - len(self.event_shape)], [size]], axis=0))
+        if tf.config.list_logical_devices("GPU"):
+            # There a product may be made of numbers with ten bits.
+            return tf.reduce_sum(flat, axis=-1)
+        return tf.linalg.matvec(flat, tf.ones([size], flat.dtype))
 
 
 def logits_of(mean: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ class Bernoulli(_Likelihood):
 
     def distribution(self, params: tf.Tensor, item_shape: tuple[int, ...]) -> tfd.Distribution:
         """p(x|z) of logits."""
-        return independent(tfd.Bernoulli(shaped(params, item_shape), dtype=tf.float32), item_shape)
+        return independent(_Bernoulli(shaped(params, item_shape), dtype=tf.float32), item_shape)
 
     def output_bias(self, mean: np.ndarray) -> np.ndarray:
         """The logits of `mean`, `[*item_shape]`, flat."""
@@ -25,6 +25,16 @@ class Bernoulli(_Likelihood):
     def support(self, item_shape: tuple[int, ...]) -> Support:
         """0 and 1."""
         return BINARY
+
+
+class _Bernoulli(tfd.Bernoulli):
+    """`tfd.Bernoulli` with one softplus in its log-mass, which has two: exact where x is 0 or 1, and faster."""
+
+    def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        shape = tf.broadcast_dynamic_shape(tf.shape(x), tf.shape(self.logits))
+        x, logits = (tf.broadcast_to(v, shape) for v in (x, self.logits))
+        # x l - log(1 + exp(l))
+        return -tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

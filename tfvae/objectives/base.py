@@ -74,17 +74,14 @@ def factors(
     Raises:
       InputError: where q(z|x) or p(z) does not factorise over the dimensions.
     """
-    if not (_factorised(posterior) and _factorised(prior)):
+    single = regularizers.dimensions(posterior), regularizers.dimensions(prior)
+    if single[0] is None or single[1] is None:
         names = [type(distribution).__name__.lstrip("_") for distribution in (posterior, prior)]
         raise InputError(
             f"objective: received {objective.tag} for the posterior {names[0]} and the prior {names[1]}, expected both "
             "to factorise over the dimensions of z"
         )
-    return posterior.distribution, prior.distribution
-
-
-def _factorised(distribution: tfd.Distribution) -> bool:
-    return isinstance(distribution, tfd.Independent) and distribution.distribution.event_shape.rank == 0
+    return single
 
 
 def num_examples(objective: Objective, vae: Any) -> float:

@@ -1,7 +1,21 @@
 """Trains a VAE into a work directory."""
 
-from tfvae.training.report import report
+from tfvae.training.evaluate_run import evaluate_run, make_estimator
+from tfvae.training.run_report import write_report
+from tfvae.training.summary import summary
+from tfvae.training.sweep import sweep
 from tfvae.training.train import Result, load_data, train, train_and_evaluate
 from tfvae.training.workdir import WorkDir
 
-__all__ = ["Result", "WorkDir", "load_data", "report", "train", "train_and_evaluate"]
+__all__ = [
+    "Result",
+    "WorkDir",
+    "evaluate_run",
+    "load_data",
+    "make_estimator",
+    "summary",
+    "sweep",
+    "train",
+    "train_and_evaluate",
+    "write_report",
+]

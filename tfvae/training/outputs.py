@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from tqdm import tqdm
 from tfvae import config as config_lib
 from tfvae.config import Config
 from tfvae.data import DataSet
-from tfvae.evaluation import evaluate
+from tfvae.evaluation import Estimator, Importance, estimate
+from tfvae.evaluation.measures import MEASURES, measure
+from tfvae.evaluation.run import npz
 from tfvae.export import export_saved_model
 from tfvae.files import make_folder, read_json, write_atomically, write_json
 from tfvae.inference.pictures import all_pictures, png
@@ -47,26 +50,80 @@ def _record(place: WorkDir, name: str, step: int, files: list[str]) -> None:
 
 
 def write_evaluation(
-    place: WorkDir, vae: VAE, config: Config, dataset: DataSet, *, split: str, num_samples: int, step: int
+    place: WorkDir,
+    vae: VAE,
+    config: Config,
+    dataset: DataSet,
+    *,
+    split: str,
+    estimator: Estimator,
+    measures: Sequence[str] = (),
+    step: int,
+    output: str = "",
 ) -> dict[str, Any]:
-    """Evaluates a split with progress, and writes and returns `evaluation.json`."""
-    examples = dataset.split(split)
-    with tqdm(
-        total=examples.num_examples, desc=f"evaluating {split}", unit=" images", disable=not sys.stderr.isatty()
-    ) as bar:
-        result = evaluate(
+    """Evaluates a split with progress; a call that was interrupted is gone on with.
+
+    Writes `evaluation/<split>_<estimator>.json`, and for `Importance` also `evaluation.json`, with the measures.
+
+    Args:
+      place: the work directory.
+      vae, config, dataset: of the run.
+      split: which examples.
+      estimator: of log p(x).
+      measures: names of `tfvae.evaluation.measures.MEASURES`. Those made before, of the same split and checkpoint,
+        stay in `evaluation.json`.
+      step: of the checkpoint.
+      output: an NPZ file for the columns: a number for each example; empty: none.
+
+    Returns:
+      what the file says.
+    """
+    examples, seed = dataset.split(split), config.evaluation.seed
+    name = f"{split}_{estimator.tag}"
+    make_folder(place.evaluations, flag="--workdir")
+    with tqdm(total=examples.num_examples, desc=f"{split}, {estimator.tag}", unit=" examples", disable=_quiet()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        result = estimate(
             vae,
             examples,
-            num_samples=num_samples,
-            seed=config.evaluation.seed,
+            estimator,
+            seed=seed,
             num_levels=dataset.num_levels if config.data.dequantize else None,
-            progress=lambda done, _: bar.update(done - bar.n),
+            partial=os.path.join(place.evaluations, f".{name}.partial.npz"),
+            version=step,
+            progress=progress,
         )
-    result["step"] = step
-    write_json(place.evaluation_file, result)
-    # A run ends with the test split: another in its place is not that output.
-    _record(place, "evaluation", step if split == "test" else -1, [os.path.basename(place.evaluation_file)])
-    return result
+    found = result.summary | {"step": step}
+    if output:
+        write_atomically(output, npz(result.columns))
+    write_json(os.path.join(place.evaluations, f"{name}.json"), found)
+    if isinstance(estimator, Importance):
+        before = read_json(place.evaluation_file) if os.path.exists(place.evaluation_file) else {}
+        if (before.get("split"), before.get("step")) == (split, step):
+            found |= {name: before[name] for name in MEASURES if name in before}
+        found |= _measured(measures, vae, dataset, split, seed)
+        write_json(place.evaluation_file, found)
+        # A run ends with the test split: another in its place is not that output.
+        _record(place, "evaluation", step if split == "test" else -1, [os.path.basename(place.evaluation_file)])
+    return found
+
+
+def _measured(names: Sequence[str], vae: VAE, dataset: DataSet, split: str, seed: int) -> dict[str, Any]:
+    with tqdm(total=len(names), unit=" measures", disable=_quiet() or not names) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update(names.index(name) - bar.n)
+
+        return measure(names, vae, dataset, dataset.split(split), seed=seed, progress=progress)
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
 
 
 def write_pictures(place: WorkDir, vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, step: int) -> None:

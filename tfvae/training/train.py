@@ -16,17 +16,20 @@ from tfvae.build import build_vae
 from tfvae.config import Config
 from tfvae.data import DataSet, Split
 from tfvae.errors import InputError
+from tfvae.evaluation import Importance
 from tfvae.files import check_folder, read_json
 from tfvae.training import outputs
 from tfvae.training.callbacks import Keeper, Progress, TensorBoard
 from tfvae.training.checkpoints import Checkpoints, RunState
 from tfvae.training.optimizers import make_optimizer, make_strategy, resolve_schedules
+from tfvae.training.run_report import write_report
 from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
 
 _JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
 _NUM_PICTURED = 50
+_MEASURES = ("decomposition",)  # the cheap ones; `tools/evaluate.py` makes all
 _KL = {"analytic": "analytic", "monte_carlo": "estimated from the draws of z (no closed form is known)"}
 
 
@@ -199,12 +202,14 @@ def _finish(
     vae, _, step = place.load_model(checkpoint=checkpoint)
     if outputs.is_missing(place, "evaluation", step):
         outputs.write_evaluation(
-            place, vae, config, dataset, split="test", num_samples=config.evaluation.num_samples, step=step
-        )
+            place, vae, config, dataset, split="test", measures=_MEASURES, step=step,
+            estimator=Importance(num_samples=config.evaluation.num_samples),
+        )  # fmt: skip
     if outputs.is_missing(place, "pictures", step):
         outputs.write_pictures(place, vae, *_pictured(vae, dataset.test), step=step)
     if outputs.is_missing(place, outputs.export_name(export_dir), step):
         outputs.write_export(place, vae, config, export_dir, step=step)
+    write_report(place, vae, config, step=step)
     return Result(
         trained=trained,
         step=step,

@@ -50,6 +50,10 @@ class WorkDir:
         return self.file("pictures")
 
     @property
+    def evaluations(self) -> str:
+        return self.file("evaluation")
+
+    @property
     def evaluation_file(self) -> str:
         return self.file("evaluation.json")
 

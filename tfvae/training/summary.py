@@ -2,10 +2,11 @@
 
 import os
 
+from tfvae.training.run_report import REPORT
 from tfvae.training.train import Result
 
 
-def report(result: Result, workdir: str) -> str:
+def summary(result: Result, workdir: str) -> str:
     """A few lines for a person."""
     evaluation = result.evaluation
     error = evaluation["log_likelihood_standard_error"]
@@ -20,7 +21,7 @@ def report(result: Result, workdir: str) -> str:
         f"K = {evaluation['num_samples']}{'' if error is None else f', standard error {error:.2f}'})",
         "",
         "Look at it:",
-        *(f"  {_short(path)}" for path in result.pictures),
+        *(f"  {_short(path)}" for path in _to_look_at(result, workdir)),
         f"  tensorboard --logdir {workdir}/logs",
         "",
         "Use it, where only TensorFlow is installed:",
@@ -29,6 +30,12 @@ def report(result: Result, workdir: str) -> str:
         f"  print(model.signatures['generate'](seed=tf.constant([1, 2, 3], tf.int64){labels}))",
     ]
     return "\n".join(lines)
+
+
+def _to_look_at(result: Result, workdir: str) -> list[str]:
+    """The report, which holds the pictures too; where there is none, the pictures."""
+    report = os.path.join(workdir, REPORT)
+    return [report] if os.path.exists(report) else result.pictures
 
 
 def _short(path: str) -> str:

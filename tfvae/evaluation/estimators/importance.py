@@ -1,0 +1,76 @@
+"""Importance sampling from the encoder."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfvae.component import bounded
+from tfvae.evaluation.estimators.base import (
+    DECODES_AT_ONCE,
+    FEW_SAMPLES,
+    Columns,
+    Estimator,
+    variance_of_log_mean,
+)
+from tfvae.evaluation.importance import importance_estimate
+from tfvae.vae import VAE
+
+_ROWS = 100
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Importance(Estimator):
+    """log 1/K sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x): a lower bound in expectation (Burda et al. 2016, equation 8).
+
+    Streamed over samples and examples: memory does not grow with either.
+
+    Attributes:
+      num_samples: K.
+    """
+
+    num_samples: int = bounded(500, low=1)
+
+    @property
+    def method(self) -> str:
+        """How the numbers are made."""
+        return (
+            f"Importance-weighted bound (Burda et al. 2016) from K = {self.num_samples} samples of the encoder's "
+            "posterior for each example; ELBO, rate and distortion are averages over the same samples."
+        )
+
+    def rows_at_once(self, vae: VAE) -> int:
+        """Examples in a batch; results do not depend on it."""
+        return _ROWS
+
+    def estimate(self, vae: VAE, x: tf.Tensor, keys: tf.Tensor, z: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        """Columns: see `tfvae.evaluation.importance.Estimate`."""
+        chunk_size = max(1, min(self.num_samples, DECODES_AT_ONCE // int(keys.shape[0])))
+        found = importance_estimate(vae, x, keys, num_samples=self.num_samples, chunk_size=chunk_size)
+        return {
+            **vars(found),
+            "monte_carlo_variance": variance_of_log_mean(found.effective_sample_size, self.num_samples),
+        }
+
+    def summary(self, columns: Columns) -> dict[str, Any]:
+        """The ELBO and its terms, nats, and the median of the effective sample size."""
+        rate, distortion = float(columns["rate"].mean()), float(columns["distortion"].mean())
+        return {
+            "elbo": -(rate + distortion),
+            "rate": rate,
+            "distortion": distortion,
+            "num_samples": self.num_samples,
+            "effective_sample_size": float(np.median(columns["effective_sample_size"])),
+        }
+
+    def warnings(self, vae: VAE, columns: Columns) -> list[str]:
+        """Says where the weights have degenerated."""
+        few = int((columns["effective_sample_size"] < FEW_SAMPLES).sum())
+        if not few or self.num_samples < 2 * FEW_SAMPLES:
+            return []
+        total = len(columns["effective_sample_size"])
+        return [
+            f"the weights have degenerated for {few} of {total} examples: below {FEW_SAMPLES} effective samples of "
+            f"{self.num_samples}, so that the bound is loose there; take more samples, or another estimator"
+        ]

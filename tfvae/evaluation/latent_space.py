@@ -1,0 +1,72 @@
+"""Coordinates of z without limits, in which Hamiltonian Monte Carlo can move."""
+
+import dataclasses
+import functools
+
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from tfvae.priors.vamp import Vamp
+from tfvae.reparameterization import TransformedDistribution
+
+
+@functools.singledispatch
+def unconstrained(prior: tfd.Distribution) -> tfb.Bijector:
+    """T with z = T(y): from any real numbers y `[..., size]` to the support of a prior; the identity if it is R^n."""
+    return prior.experimental_default_event_space_bijector()
+
+
+@unconstrained.register(tfd.MixtureSameFamily)
+def _(prior: tfd.MixtureSameFamily) -> tfb.Bijector:
+    return unconstrained(prior.components_distribution)
+
+
+@unconstrained.register(Vamp)
+def _(prior: Vamp) -> tfb.Bijector:
+    return unconstrained(prior.mixture())
+
+
+@unconstrained.register(tfd.Dirichlet)
+def _(prior: tfd.Dirichlet) -> tfb.Bijector:
+    # TFP's default, SoftmaxCentered, cannot be made with NumPy 2.4; y has one dimension less than z in both.
+    return tfb.IteratedSigmoidCentered()
+
+
+@unconstrained.register(TransformedDistribution)
+def _(prior: tfd.TransformedDistribution) -> tfb.Bijector:
+    # TFP's default goes to the base's coordinates, which for an autoregressive flow takes a pass for each dimension.
+    # A flow over R^n has a density at every z, and so needs no other coordinates than z.
+    anywhere = tf.constant([[-3.0], [0.3], [2.0]]) * tf.ones(prior.event_shape)
+    if bool(tf.reduce_all(tf.math.is_finite(prior.log_prob(anywhere)))):
+        return tfb.Identity()
+    return prior.experimental_default_event_space_bijector()
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentSpace:
+    """z = T(y), and densities of y.
+
+    Attributes:
+      bijector: T, of vectors.
+    """
+
+    bijector: tfb.Bijector
+
+    @classmethod
+    def of(cls, prior: tfd.Distribution) -> "LatentSpace":
+        """That of a prior; outside of any graph."""
+        with tf.init_scope():
+            return cls(unconstrained(prior))
+
+    def z(self, y: tf.Tensor) -> tf.Tensor:
+        """`[..., size of y]` to `[..., latent_size]`."""
+        return self.bijector.forward(y)
+
+    def y(self, z: tf.Tensor) -> tf.Tensor:
+        """`[..., latent_size]` to `[..., size of y]`."""
+        return self.bijector.inverse(z)
+
+    def log_volume(self, y: tf.Tensor) -> tf.Tensor:
+        """log |det dz / dy| `[...]`: what turns a log-density of z into that of y."""
+        return self.bijector.forward_log_det_jacobian(y, event_ndims=1)
