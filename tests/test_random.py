@@ -76,3 +76,12 @@ def test_distributions():
 def test_the_largest_uniform_has_a_finite_quantile():
     largest = (tf.constant(2**23 - 1, tf.float32) + 0.5) * (1.0 / 2**23)
     assert largest < 1.0 and np.isfinite(tf.math.ndtri(largest))
+
+
+def test_split_gives_other_keys_for_each_row():
+    keys = random.row_keys(0, random.TRAINING, rows=tf.range(7))
+    parts = random.split(keys, 5).numpy()
+    assert parts.shape == (5, 7, 2)
+    every = np.concatenate([parts.reshape(-1, 2), keys, random.fold_in(keys, 1), random.fold_in(keys, 2)])
+    assert len(np.unique(every, axis=0)) == 8 * 7
+    np.testing.assert_array_equal(random.split(keys[2:4], 3), parts[:3, 2:4])

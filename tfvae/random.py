@@ -65,6 +65,12 @@ def fold_in(keys: tf.Tensor, stream: int) -> tf.Tensor:
     return tf.stack(_threefry(keys[..., 0], keys[..., 1], _word(stream), _word(1)), axis=-1)
 
 
+def split(keys: tf.Tensor, count: int) -> tf.Tensor:
+    """`count` further keys of each row, uint32 `[count, rows, 2]`, independent of `keys` and of each other."""
+    numbers = tf.cast(tf.range(count), tf.uint32)[:, None] + tf.zeros_like(keys[None, :, 0])
+    return tf.stack(_threefry(keys[None, :, 0], keys[None, :, 1], numbers, tf.zeros_like(numbers) + _word(2)), axis=-1)
+
+
 def uniforms(keys: tf.Tensor, size: int, *, num_samples: int = 1, first_sample: Any = 0) -> tf.Tensor:
     """Numbers from the uniform distribution on the open interval (0, 1).
 

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,47 @@ INSIDE = {
     "objective that does not fit": Case("--config={path}/free_bits.py", ("error: objective: received ", "free_bits")),
     "no config of data": Case("--config={configs}/iwae.py:foo", ("--config", "received 'foo' after the colon")),
     "nothing after the colon": Case("--config={configs}/iwae.py:", ("--config", "received '' after the colon")),
+    "unknown estimator": Case(
+        "--workdir={path}/run --estimator=aiss", ("--estimator: unknown estimator 'aiss'", "ais, bdmc, hmc_density"),
+        "evaluate",
+    ),
+    "no chains": Case("--workdir={path}/run --estimator=ais --num_chains=0", ("--num_chains", "0"), "evaluate"),
+    "setting of another estimator": Case(
+        "--workdir={path}/run --num_temperatures=9", ("--num_temperatures: received 9", "importance", "num_samples"),
+        "evaluate",
+    ),
+    "bad setting": Case(
+        "--workdir={path}/run --estimator=ais --start=middle", ("--start: received 'middle'", "prior, posterior"),
+        "evaluate",
+    ),
+    "bad mass": Case(
+        "--workdir={path}/run --estimator=hmc_density --mass=1.5", ("--mass: received 1.5", "at most 1"), "evaluate"
+    ),
+    "unknown measure": Case(
+        "--workdir={path}/run --measures=decomposition,fid", ("--measures: received 'fid'", "sample_quality"),
+        "evaluate",
+    ),
+    "measures without evaluation.json": Case(
+        "--workdir={path}/run --estimator=ais --measures=all", ("--measures: received 'all'", "--estimator=ais"),
+        "evaluate",
+    ),
+    "output that is no NPZ file": Case(
+        "--workdir={path}/run --output={path}/x.csv", ("--output", "x.csv", ".npz"), "evaluate"
+    ),
+    "output in no folder": Case(
+        "--workdir={path}/run --output={path}/nowhere/x.npz", ("--output", "nowhere", "folder that is there"),
+        "evaluate",
+    ),
+    "run without a checkpoint": Case(
+        "--workdir={path}/unchecked", ("--workdir: no best checkpoint", "expected a run that was trained"), "evaluate"
+    ),
+    "likelihood without a density for the data": Case(
+        "--workdir={path}/grey --estimator=bdmc", ("data.source: received grey pixels", "bernoulli"), "evaluate"
+    ),
+    "factors and a conditional model": Case(
+        "--config={configs}/conditional.py --config.data.source=shapes",
+        ("model.conditional: received True for shapes",)
+    ),
     "unknown part of a run": Case(
         "--workdir={path}/unknown", ("model.posterior: unknown posterior 'norml'", "full_normal"), "evaluate"
     ),
@@ -187,6 +229,12 @@ def write_bad_data(path):
     train_and_evaluate(digits_config(num_epochs=1), str(path / "run"), export_dir=str(path / "export"), verbose=False)
     written = json.loads((path / "run" / "config.json").read_text())
     written["model"]["posterior"]["type"] = "norml"
+    (path / "unchecked").mkdir()
+    (path / "unchecked" / "config.json").write_text((path / "run" / "config.json").read_text())
+    shutil.copytree(path / "run", path / "grey")
+    grey = json.loads((path / "run" / "config.json").read_text())
+    grey["data"]["binarization"] = "none"
+    (path / "grey" / "config.json").write_text(json.dumps(grey))
     (path / "unknown").mkdir()
     (path / "unknown" / "config.json").write_text(json.dumps(written))
 

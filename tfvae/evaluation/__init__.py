@@ -1,4 +1,4 @@
-"""What a trained model reaches: log p(x) by several estimators, the ELBO taken apart, and what the latent has learned."""
+"""What a trained model reaches: log p(x) by several estimators, and measures of what its latents have learned."""
 
 from tfvae.evaluation.estimators import AIS, BDMC, Estimator, HMCDensity, Importance
 from tfvae.evaluation.evaluate import evaluate

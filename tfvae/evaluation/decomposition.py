@@ -186,8 +186,9 @@ def _aggregate(
             each = marginals(posterior, tf.zeros([batch_size, latent_size]))
             if each is not None:
                 log_q = tf.concat([log_q, each[0].log_prob(z)], axis=-1)
-        # Far from its own draws a flow can leave the numbers, where its density is as good as zero.
-        log_q = tf.where(tf.math.is_nan(log_q), -math.inf, log_q)
+        # Float32 can lose a density far from its own draws or on the edge of its support: what is no number (a flow's
+        # sequence that ran away) or infinite (1 - z^a = 0 of a Kumaraswamy) is left out of the sum.
+        log_q = tf.where(log_q < math.inf, log_q, -math.inf)
         places = tf.range(batch_size, dtype=tf.int64)
         log_q = tf.where((owner[:, None] == first + places)[..., None], own[:, None, :], log_q)
         log_q = tf.where((places < rows)[:, None], log_q, -math.inf)

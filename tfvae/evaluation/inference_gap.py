@@ -37,7 +37,7 @@ def inference_gap(
     *,
     seed: int = 0,
     max_examples: int = 100,
-    num_steps: int = 300,
+    num_steps: int = 500,
     num_pairs: int = 4,
     learning_rate: float = 0.03,
     num_samples: int = 5000,

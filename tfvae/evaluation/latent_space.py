@@ -65,7 +65,8 @@ class LatentSpace:
 
     def y(self, z: tf.Tensor) -> tf.Tensor:
         """`[..., latent_size]` to `[..., size of y]`."""
-        return self.bijector.inverse(z)
+        # Another tensor than the bijector's own: that one's image it would remember, and give without a gradient.
+        return tf.identity(self.bijector.inverse(z))
 
     def log_volume(self, y: tf.Tensor) -> tf.Tensor:
         """log |det dz / dy| `[...]`: what turns a log-density of z into that of y."""

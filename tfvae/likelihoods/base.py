@@ -60,7 +60,7 @@ def independent(distribution: tfd.Distribution, item_shape: tuple[int, ...]) -> 
     return _Item(distribution, reinterpreted_batch_ndims=len(item_shape))
 
 
-class _Item(tfd.Independent.__base__):  # type: ignore[misc]
+class _Item(tfd.Independent.__base__):
     """`tfd.Independent` whose log-density is summed over one flat axis.
 
     XLA on a CPU does not vectorize a sum over axes such as [28, 28, 1], nor what is fused with it: as a product with

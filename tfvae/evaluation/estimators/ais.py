@@ -173,7 +173,7 @@ class BDMC(_Annealed):
 
     def summary(self, columns: Columns) -> dict[str, Any]:
         """The two bounds with their errors, the gap between them, and the other estimators on the same examples."""
-        bounds = {}
+        bounds: dict[str, Any] = {}
         for name in ("lower_bound", "upper_bound"):
             bounds |= average(columns, name, f"{name}_variance")
         return {

@@ -125,9 +125,8 @@ def chain_seed(keys: tf.Tensor, use: int) -> tf.Tensor:
 
 def prior_draws(vae: VAE, keys: tf.Tensor, use: int, count: int) -> tf.Tensor:
     """z ~ p(z), `[count, rows, latent_size]`."""
-    own = random.fold_in(keys, use)
-    every = tf.concat([random.fold_in(own, number) for number in range(count)], axis=0)
-    return tf.reshape(draw_prior(vae.prior, every), [count, keys.shape[0], vae.latent_size])
+    own = random.split(random.fold_in(keys, use), count)
+    return tf.reshape(draw_prior(vae.prior, tf.reshape(own, [-1, 2])), [count, keys.shape[0], vae.latent_size])
 
 
 def posterior_draws(vae: VAE, posterior: Any, keys: tf.Tensor, use: int, count: int) -> tf.Tensor:

@@ -25,6 +25,7 @@ _LARGEST_LATENT_SIZE = 4
 _RIDGE = 1e-6
 # Chains that disagree more than this have not come to the same distribution (Gelman & Rubin 1992).
 _LARGEST_REDUCTION = 1.1
+_STANDING_STILL = 1e6
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -96,12 +97,13 @@ class HMCDensity(Estimator):
         # Samples of a chain depend on each other, chains do not: the variance of the log of the mean over chains.
         deviations = tf.exp(of_chains - log_inverse) - 1.0
         variance = tf.reduce_sum(deviations**2, axis=0) / (self.num_chains * (self.num_chains - 1))
-        reduction = tfp.mcmc.potential_scale_reduction(y, independent_chain_ndims=1)
+        reduction = tf.reduce_max(tfp.mcmc.potential_scale_reduction(y, independent_chain_ndims=1), axis=-1)
         return {
             "log_likelihood": -log_inverse,
             "monte_carlo_variance": variance,
             "acceptance": tf.reduce_mean(tf.cast(accepted, tf.float64), axis=[0, 1]),
-            "potential_scale_reduction": tf.reduce_max(reduction, axis=-1),
+            # Chains that stand still have no variance to compare with.
+            "potential_scale_reduction": tf.where(tf.math.is_finite(reduction), reduction, _STANDING_STILL),
         }
 
     def _log_density(self, fitted_to: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
