@@ -297,7 +297,7 @@ def test_the_measure_takes_so_many_examples_and_its_seed(opened):
 
 def test_not_applicable(opened):
     digits = data.load(DataConfig())  # labelled, but without factors
-    with pytest.raises(NotApplicable, match="^the factors of digits are not known, as are those of the source shapes"):
+    with pytest.raises(NotApplicable, match="^the factors of digits are not known; those of the source shapes are"):
         disentanglement(linear_vae(np.eye(3)), digits, digits.test)
     dataset = opened(PERFECT, factors=0 * FACTORS)
     with pytest.raises(NotApplicable, match="^no factor varies among the 120 examples of the test split$"):

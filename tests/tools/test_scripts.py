@@ -21,10 +21,11 @@ from tfvae.training import WorkDir, train_and_evaluate
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {
-    "as trained": "evaluate --workdir={run} --num_samples=5",
-    "validation": "evaluate --workdir={run} --split=validation --num_samples=50",
-    "validation again": "evaluate --num_samples=50 --split validation --workdir {run}",
-    "last": "evaluate --workdir={run} --checkpoint=last --num_samples=5",
+    "as trained": "evaluate --workdir={run} --measures=none",
+    "validation": "evaluate --workdir={run} --split=validation --num_samples=50 --measures=none",
+    "validation again": "evaluate --num_samples=50 --split validation --workdir {run} --measures none",
+    "last": "evaluate --workdir={run} --checkpoint=last --num_samples=5 --measures=none",
+    "annealed": "evaluate --workdir={run} --estimator=ais --num_chains=2 --num_temperatures=3 --output={run}/each.npz",
     "export": "export --workdir={run} --export_dir={export} --checkpoint=last",
 }
 
@@ -59,7 +60,29 @@ def printed(finished, name):
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.startswith("evaluate")])
 def test_what_is_printed_is_what_is_written(finished, name):
     place, output = finished[1][name]
-    assert (place / "run" / "evaluation.json").read_text() == output
+    found = json.loads(output)
+    written = [f"evaluation/{found['split']}_{found['estimator']}.json"]
+    if found["estimator"] == "importance":
+        written.append("evaluation.json")
+        # A measure of the same split and checkpoint stays there.
+        assert ("decomposition" in found) == (name == "as trained")
+        found.pop("decomposition", None)
+    for path in written:
+        inside = json.loads((place / "run" / path).read_text())
+        inside.pop("decomposition", None)
+        assert inside == found
+    assert [name for name in os.listdir(place / "run" / "evaluation") if name.startswith(".")] == []
+
+
+def test_another_estimator_leaves_evaluation_json_and_writes_each_example(finished):
+    place, found = finished[1]["annealed"][0] / "run", printed(finished, "annealed")
+    assert json.loads((place / "evaluation.json").read_text()) == finished[0].evaluation
+    assert found["settings"]["num_temperatures"] == 3 and found["estimator"] == "ais"
+    with np.load(place / "each.npz") as columns:
+        np.testing.assert_allclose(columns["log_likelihood"].mean(), found["log_likelihood"])
+        assert {len(columns[name]) for name in columns.files} == {297}
+    report = (place / "report.html").read_text()
+    assert "Annealed importance sampling" in report and f"{found['log_likelihood']:.2f}".lstrip("-") in report
 
 
 def test_evaluating_again_gives_what_the_run_said(finished):

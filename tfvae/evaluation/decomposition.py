@@ -21,7 +21,6 @@ from tfvae.vae import VAE
 ACTIVE = 0.01  # variance of a latent's posterior mean above which it is active (Burda et al. 2016, section 5.2)
 
 _DRAWS_FOR_MOMENTS = 100  # where no closed form of a posterior's mean is known
-_MOMENTS = 1  # a use of a row's keys apart from its draws
 
 
 def decomposition(
@@ -128,7 +127,7 @@ def _draw(
     def draw(x: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
         keys = random.row_keys(seed, random.EVALUATION, rows=first + tf.range(batch_size, dtype=tf.int64))
         noise = random.normals(keys, vae.latent_size, num_samples=num_samples)
-        others = random.normals(random.fold_in(keys, _MOMENTS), vae.latent_size, num_samples=_DRAWS_FOR_MOMENTS)
+        others = random.normals(keys, vae.latent_size, num_samples=_DRAWS_FOR_MOMENTS)
         with plain_rows(batch_size, labels=labels).current():
             posterior, prior = vae.encode(x), vae.prior
             z = reparameterize(posterior, noise)

@@ -33,8 +33,8 @@ def disentanglement(
     """
     if not dataset.factor_names:
         raise NotApplicable(
-            f"the factors of {dataset.name} are not known, as are those of the source shapes or of an NPZ file with "
-            "the key 'factors'"
+            f"the factors of {dataset.name} are not known; those of the source shapes are, and those of an NPZ file "
+            "with the key 'factors'"
         )
     codes = encode_split(vae, split, seed=seed, max_examples=max_examples, batch_size=batch_size)
     assert codes.labels is not None  # data with factors are labelled

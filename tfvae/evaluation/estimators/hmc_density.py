@@ -44,10 +44,10 @@ class HMCDensity(Estimator):
       mass: share of the fitted normal distribution that is kept.
     """
 
-    num_chains: int = bounded(16, low=2)
-    num_samples: int = bounded(100, low=2)
-    num_burnin_steps: int = bounded(200, low=1)
-    num_leapfrog_steps: int = bounded(10, low=1)
+    num_chains: int = bounded(8, low=2)
+    num_samples: int = bounded(150, low=2)
+    num_burnin_steps: int = bounded(100, low=1)
+    num_leapfrog_steps: int = bounded(4, low=1)
     mass: float = bounded(0.95, low=0.0, high=1.0, open_low=True)
 
     @property
