@@ -28,6 +28,7 @@ def compare(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "ratio_once_compiled": spread(
             [row["tfvae"]["decodes_per_second_once_compiled"] / pace(row["pythae"]) for row in rounds]
         ),
+        "cpu_microseconds_per_decode": {side: spread([1e6 * cpu_time(row[side]) for row in rounds]) for side in sides},
         "ratio_of_cpu_time": spread([cpu_time(row["pythae"]) / cpu_time(row["tfvae"]) for row in rounds]),
         "log_likelihood": {"tfvae": mean_and_error(mine), "pythae": mean_and_error(theirs)},
         "standard_errors_apart": apart(mean_and_error(mine), mean_and_error(theirs)),
@@ -90,17 +91,22 @@ K = {part["num_samples"]:,}:
 def _peer(part: dict[str, Any]) -> str:
     rounds, chosen = part["rounds"], part["settings_tried"][0]
     asked, rate, ratio = rounds[0]["tfvae"], part["decodes_per_second"], part["ratio"]
+    cpu, once = part["cpu_microseconds_per_decode"], part["decodes_per_second_once_compiled"]
     rows = [
-        ("tfvae, whole call with compilation", rate["tfvae"], ratio),
-        ("tfvae, once compiled", part["decodes_per_second_once_compiled"], part["ratio_once_compiled"]),
-        ("pythae", rate["pythae"], None),
-        ("the decoder's matrix products alone", rate["products"], None),
+        ("tfvae, whole call with compilation", rate["tfvae"], ratio, cpu["tfvae"]),
+        ("tfvae, once compiled", once, part["ratio_once_compiled"], None),
+        ("pythae", rate["pythae"], None, cpu["pythae"]),
+        ("the decoder's matrix products alone", rate["products"], None, cpu["products"]),
     ]
-    table = [f"| {name} | {_spread(paces, ',.0f')} | {_spread(times, '.2f')} |" for name, paces, times in rows]
+    table = [
+        f"| {name} | {_spread(paces, ',.0f')} | {_spread(times, '.2f')} | {_spread(microseconds, '.1f')} |"
+        for name, paces, times, microseconds in rows
+    ]
     drawn = [f"| {row['num_samples']:,} | {row['batch_size']:,} | {row['drawn']:,} |" for row in part["drawn"]]
     tried = ", ".join(
         f"{row['batch_size']:,} x {row['threads']}: {row['decodes_per_second']:,.0f}" for row in part["settings_tried"]
     )
+    loads = ", ".join(f"{row['load']:.1f}" for row in rounds)
     threads = ", ".join(str(row["pythae"]["threads"]) for row in rounds)
     mine, theirs = part["log_likelihood"]["tfvae"], part["log_likelihood"]["pythae"]
     reached = "reached" if ratio["median"] >= GOAL else "not reached"
@@ -116,12 +122,14 @@ tfvae runs `evaluate` as it is, which compiles anew in each call. pythae runs as
 (evaluation mode, `torch.no_grad()`), with the fastest of the settings below, batches of {chosen["batch_size"]:,}, and
 the faster number of threads, tried anew before each round ({threads}).
 
-| | decodes/s: median (lowest to highest) | times pythae, round by round |
-|---|---|---|""",
+| | decodes/s: median (lowest to highest) | times pythae, round by round | CPU time of a decode, microseconds |
+|---|---|---|---|""",
         *table,
         f"""
-Goal: {GOAL} times pythae, compilation counted; {reached}. The CPU time of a decode, both cores added, is in pythae
-{_spread(part["ratio_of_cpu_time"], ".2f")} times that in tfvae, compilation counted.
+Goal: {GOAL} times pythae, compilation counted; {reached}. In CPU time a decode of pythae costs
+{_spread(part["ratio_of_cpu_time"], ".2f")} times one of tfvae, compilation counted. Other work takes cores from both
+sides and not evenly: the load average at the end of the rounds was {loads}, of which the benchmark itself makes up to
+{part["machine"]["cores"]}.
 
 Batch size x threads of pythae, decodes/s: {tried}.
 

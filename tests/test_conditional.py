@@ -141,7 +141,8 @@ def run(tmp_path_factory):
 def test_a_run_trains_evaluates_draws_and_exports(run):
     folder, result = run
     assert result.trained and np.isfinite(result.evaluation["elbo"]) and result.evaluation["num_examples"] == 297
-    assert {path.name for path in (folder / "run" / "pictures").iterdir()} == {"reconstructions.png", "samples.png"}
+    made = {path.name for path in (folder / "run" / "pictures").iterdir()}
+    assert made == {"reconstructions.png", "samples.png", "traversal.png"}
     assert config.from_dict(config.to_dict(conditional_config())).model.conditional
 
 

@@ -96,7 +96,7 @@ def test_every_number_by_hand(num_samples):
 
 def test_of_one_example_the_aggregate_is_its_posterior():
     """The total correlation of a normal is -1/2 log det of its correlations."""
-    found = decompose(make_vae(), X[:1], num_samples=4_000, batch_size=200)
+    found = decompose(make_vae(), X[:1], num_samples=4_000, batch_size=500)
     sigma, mean = np.sqrt(np.diag(COVARIANCE)), (X[0] - B) @ GAIN.T
     assert found["mutual_information"] == 0.0 == found["mutual_information_limit"]
     assert found["marginal_kl"] == found["rate"]

@@ -89,7 +89,8 @@ def encode_split(
       batch_size: examples at once.
     """
 
-    @tf.function(jit_compile=vae.use_jit("auto"), autograph=False)
+    # Without XLA, which would take longer to compile this one pass than the pass takes.
+    @tf.function(autograph=False)
     def encode(x: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor) -> Any:
         keys = random.row_keys(seed, random.EVALUATION, rows=first + tf.range(batch_size, dtype=tf.int64))
         noise = random.normals(keys, vae.latent_size, num_samples=_DRAWS_FOR_MOMENTS)

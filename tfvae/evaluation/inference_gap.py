@@ -16,6 +16,7 @@ from tensorflow_probability import distributions as tfd
 from tfvae import random
 from tfvae.data import DataSet, Split
 from tfvae.evaluation.common import NotApplicable, batches, standard_error
+from tfvae.evaluation.estimators.base import DECODES_AT_ONCE
 from tfvae.evaluation.importance import importance_estimate
 from tfvae.regularizers import plain, rate
 from tfvae.reparameterization import reparameterize
@@ -24,7 +25,6 @@ from tfvae.vae import VAE
 
 _OPTIMIZATION, _SELECTION = 1, 2  # uses of a row's keys apart from the draws of the figures
 _SELECTION_SAMPLES = 1_000  # at most
-_DECODES_AT_ONCE = 5_000  # rows x samples: bounds memory whatever K
 
 # Of Adam, as in the paper (Kingma & Ba 2015, algorithm 1).
 _DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
@@ -69,7 +69,7 @@ def inference_gap(
       NotApplicable: where the parameters of q(z|x) cannot be had of the encoder.
     """
     del dataset
-    jit, chunk_size = vae.use_jit("auto"), max(1, min(num_samples, _DECODES_AT_ONCE // batch_size))
+    jit, chunk_size = vae.use_jit("auto"), max(1, min(num_samples, DECODES_AT_ONCE // batch_size))
     counts = tf.constant(num_samples), tf.constant(min(num_samples, _SELECTION_SAMPLES))
 
     @tf.function(jit_compile=jit, autograph=False)
