@@ -1,5 +1,7 @@
 """Runs an estimator over a split: batch by batch, with progress, going on where it was interrupted."""
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import io
@@ -7,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import tensorflow as tf
 from tfvae import random
 from tfvae.data import Split
 from tfvae.errors import InputError
-from tfvae.evaluation.common import batches
+from tfvae.evaluation.common import Batch, batches
 from tfvae.evaluation.estimators.base import Columns, Estimator, average
 from tfvae.files import write_atomically
 from tfvae.rows import plain_rows
@@ -121,11 +123,10 @@ def estimate(
     done = min(map(len, columns.values()), default=0)
     columns_of = _compiled(vae, estimator, seed, batch_size)
     try:
-        for batch in batches(split, batch_size=batch_size, labels=bool(vae.num_labels), first=done, max_examples=total):
-            found = columns_of(batch.x, batch.labels, tf.constant(batch.first, tf.int64))
+        stream = batches(split, batch_size=batch_size, labels=bool(vae.num_labels), first=done, max_examples=total)
+        for batch, found in _at_once(columns_of, stream, workers=_workers(vae)):
             columns = {
-                name: np.concatenate([columns.get(name, []), values.numpy()[: batch.count]])
-                for name, values in found.items()
+                name: np.concatenate([columns.get(name, []), values[: batch.count]]) for name, values in found.items()
             }
             done += batch.count
             kept.save(columns)
@@ -164,6 +165,38 @@ def _compiled(vae: VAE, estimator: Estimator, seed: int, batch_size: int) -> Cal
         return compiled(x, labels, z, first)
 
     return columns
+
+
+def _workers(vae: VAE) -> int:
+    """Batches at once: XLA runs a loop on one core of a CPU, all else uses the whole machine as it is."""
+    if not vae.use_jit("auto") or tf.config.list_logical_devices("GPU"):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _at_once(
+    columns_of: Callable[..., dict[str, tf.Tensor]], stream: Iterator[Batch], *, workers: int
+) -> Iterator[tuple[Batch, Columns]]:
+    """Batches and their columns in order, while up to `workers` of them are worked on."""
+
+    def work(batch: Batch) -> tuple[Batch, Columns]:
+        found = columns_of(batch.x, batch.labels, tf.constant(batch.first, tf.int64))
+        return batch, {name: values.numpy() for name, values in found.items()}
+
+    for batch in stream:  # the first one alone: it compiles
+        yield work(batch)
+        break
+    waiting: collections.deque[concurrent.futures.Future[tuple[Batch, Columns]]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        try:
+            for batch in stream:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) >= workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _refuse_bad(split: Split, estimator: Estimator, columns: Columns) -> None:
