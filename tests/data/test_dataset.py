@@ -165,7 +165,7 @@ MANY = 13_200
 LAST_OF = {"train": 10_559, "validation": 11_879, "test": 13_199}
 
 
-@pytest.fixture(scope="module", params=["memory", "stream"])
+@pytest.fixture(scope="module", params=["memory", pytest.param("stream", marks=pytest.mark.slow)])
 def labelled(request, tmp_path_factory):
     """The data of `MANY` black images in order, labelled 0 and 1 but for the last of a split."""
 

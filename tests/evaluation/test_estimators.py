@@ -125,6 +125,7 @@ def many(linear):
     return {name: estimate(linear, x, estimator).columns for name, estimator in made.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["importance", "ais", "ais from q"])
 def test_the_mean_weight_is_unbiased(many, name):
     weights = np.exp(many[name]["log_likelihood"] - LOG_P[0])
@@ -132,6 +133,7 @@ def test_the_mean_weight_is_unbiased(many, name):
     assert weights.std() > 0.05, "settings that leave noise"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["importance", "ais", "ais from q"])
 def test_the_stated_error_is_the_spread(many, name):
     spread = many[name]["log_likelihood"].std()
@@ -190,6 +192,7 @@ def test_estimators_agree_whatever_the_support(name):
         np.testing.assert_array_less(np.abs(found["log_likelihood"] - truth["log_likelihood"]), 4.5 * error + 0.02)
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_estimated_given_its_labels():
     labels, vae = np.array([0, 1, 2] * 2), conditional_vae()
     x = binary_data(len(labels), vae.item_shape)

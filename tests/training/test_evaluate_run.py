@@ -54,6 +54,7 @@ def test_the_decomposition_is_of_the_elbo(run):
     assert parts["rate"] == pytest.approx(found["rate"], abs=5 * parts["rate_standard_error"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_is_gone_on_with(run, monkeypatch):
     place, told = run[0], []
     whole = evaluate_run(place, estimator="ais", settings={"num_chains": 2, "num_temperatures": 3})
@@ -80,6 +81,7 @@ def test_an_interrupted_evaluation_is_gone_on_with(run, monkeypatch):
     assert not os.path.exists(os.path.join(place.evaluations, ".test_ais.partial.npz"))
 
 
+@pytest.mark.slow
 def test_simulated_examples_are_at_most_those_of_the_split(run):
     few = {"num_chains": 1, "num_temperatures": 2, "num_samples": 3, "num_leapfrog_steps": 1}
     found = evaluate_run(run[0], split="validation", estimator="bdmc", settings=few | {"max_examples": 60})

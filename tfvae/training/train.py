@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,7 @@ from tfvae.training import outputs
 from tfvae.training.callbacks import Keeper, Progress, TensorBoard
 from tfvae.training.checkpoints import Checkpoints, RunState
 from tfvae.training.optimizers import make_optimizer, make_strategy, resolve_schedules
-from tfvae.training.run_report import write_report
+from tfvae.training.run_report import REPORT, write_report
 from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
 
@@ -200,16 +201,18 @@ def _finish(
 ) -> Result:
     """Evaluates, draws and exports what is missing for the chosen checkpoint."""
     vae, _, step = place.load_model(checkpoint=checkpoint)
-    if outputs.is_missing(place, "evaluation", step):
+    missing = [name for name in ("evaluation", "pictures") if outputs.is_missing(place, name, step)]
+    if "evaluation" in missing:
         outputs.write_evaluation(
             place, vae, config, dataset, split="test", measures=_MEASURES, step=step,
             estimator=Importance(num_samples=config.evaluation.num_samples),
         )  # fmt: skip
-    if outputs.is_missing(place, "pictures", step):
+    if "pictures" in missing:
         outputs.write_pictures(place, vae, *_pictured(vae, dataset.test), step=step)
     if outputs.is_missing(place, outputs.export_name(export_dir), step):
         outputs.write_export(place, vae, config, export_dir, step=step)
-    write_report(place, vae, config, step=step)
+    if missing or not os.path.exists(place.file(REPORT)):
+        write_report(place, vae, config, step=step)
     return Result(
         trained=trained,
         step=step,
