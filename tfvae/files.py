@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import io
 import json
 import os
 import tempfile
@@ -30,6 +31,15 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def npz(arrays: dict[str, Any]) -> bytes:
+    """Arrays by name as an NPZ file."""
+    import numpy as np  # which `--help` can do without
+
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
 
 
 def write_json(path: str, values: Any) -> None:

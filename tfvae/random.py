@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 # Streams keep uses of one seed apart.
-TRAINING, VALIDATION, EVALUATION, POSTERIOR, PRIOR, BINARIZATION, PICTURES = range(1, 8)
+TRAINING, VALIDATION, EVALUATION, POSTERIOR, PRIOR, BINARIZATION, PICTURES, LIKELIHOOD = range(1, 9)
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA

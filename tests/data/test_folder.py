@@ -117,7 +117,7 @@ def test_folders_that_are_not_fit(tmp_path):
     with pytest.raises(InputError, match=r"expected a folder: nothing at"):
         load(tmp_path / "missing")
     fill(tmp_path, 3)
-    with pytest.raises(InputError, match="which is a file, expected a folder"):
+    with pytest.raises(InputError, match="received 1 examples in .*, expected at least 3"):
         load(tmp_path / "00.png")
     fill(tmp_path / "sub", 1)
     with pytest.raises(InputError, match=r"images in it and in its subfolders \(sub\)"):

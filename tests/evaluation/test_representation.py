@@ -47,7 +47,7 @@ def a_dataset(train, test, **fields):
     train, test = (part if isinstance(part, tuple) else (part, None) for part in (train, test))
 
     def split(name, x, labels):
-        storage = Arrays.build(np.asarray(x, np.float32), labels, [np.arange(len(x))])[0]
+        storage = Arrays.build(np.asarray(x, np.float32), labels)
         as_they_are = Preparation(scale="none")
         return Split(name=name, source="made", storage=storage, preparation=as_they_are, split_seed=0)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.helpers import digits_config, small_vae
 from tests.report.common import read, rows
 from tfvae import config as config_lib
-from tfvae.inference.pictures import png
+from tfvae.inference.sheet import png
 from tfvae.training import WorkDir, write_report
 
 

@@ -3,6 +3,7 @@
 A new source is a function (what follows `<scheme>:`, config) -> `Found`, and its line in `_SOURCES`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,12 @@ from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split, readable
 from tfvae.data.folder import read_folder
 from tfvae.data.pipeline import Preparation
 from tfvae.data.shapes import read_shapes
-from tfvae.data.storage import Found
+from tfvae.data.storage import Found, Storage
 from tfvae.data.tfds_source import read_tfds
 from tfvae.data.tfrecord import read_tfrecords
 from tfvae.errors import InputError
 
-__all__ = ["DataSet", "Split", "load"]
+__all__ = ["DataSet", "Split", "Whole", "load", "load_whole"]
 
 _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "digits": read_digits,
@@ -54,16 +55,7 @@ def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> Data
 
 def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
     found = _read(config)
-    num_levels = found.num_levels
-    if config.scale == "unit" and num_levels == 256 and max(storage.largest() for storage in found.splits) <= 1:
-        # Binary sets are often stored as bytes; 1 as 1/255 would be a black picture, and never meant.
-        logging.info("data.source: %s holds only 0 and 1 and is taken as binary", config.source)
-        num_levels = 2
-    preparation = Preparation.from_config(config, num_levels)
-    train, validation, test = (
-        Split(name=name, source=config.source, storage=storage, preparation=preparation, split_seed=config.split_seed)
-        for name, storage in zip(SPLIT_NAMES, found.splits, strict=True)
-    )
+    num_levels, (train, validation, test) = _prepared(config, found, list(zip(SPLIT_NAMES, found.splits(), strict=True)))
     if config.item_shape and config.item_shape != train.item_shape:
         logging.info(
             "data.item_shape: examples of %s are %s, not %s: the data's shape is taken",
@@ -87,6 +79,51 @@ def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
         validation=validation,
         test=test,
     )
+
+
+def _prepared(
+    config: DataConfig, found: Found, named: list[tuple[str, Storage]]
+) -> tuple[int | None, list[Split]]:
+    """The number of levels, and the splits of these names."""
+    num_levels = found.num_levels
+    if config.scale == "unit" and num_levels == 256 and max(storage.largest() for _, storage in named) <= 1:
+        # Binary sets are often stored as bytes; 1 as 1/255 would be a black picture, and never meant.
+        logging.info("data.source: %s holds only 0 and 1 and is taken as binary", config.source)
+        num_levels = 2
+    preparation = Preparation.from_config(config, num_levels)
+    return num_levels, [
+        Split(name=name, source=config.source, storage=storage, preparation=preparation, split_seed=config.split_seed)
+        for name, storage in named
+    ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Whole:
+    """All examples of a source, not cut.
+
+    Attributes:
+      examples: in the source's own order.
+      names: of the examples, such as those of files; empty where they have none.
+      label_names: names of the labels 0, 1, ...; empty where none are known.
+    """
+
+    examples: Split
+    names: tuple[str, ...]
+    label_names: tuple[str, ...]
+
+
+def load_whole(config: DataConfig) -> Whole:
+    """Opens data that are not for training, and so need not be cut: all examples that `config` describes.
+
+    Raises:
+      InputError: as `load`, and for a source that has splits of its own.
+    """
+    with readable(config.source):
+        found = _read(config)
+        if found.whole is None:
+            raise InputError(f"data.source: received {config.source!r}, which has splits, expected the name of one")
+        _, [examples] = _prepared(config, found, [(SPLIT_NAMES[-1], found.whole)])
+    return Whole(examples=examples, names=found.names, label_names=found.label_names)
 
 
 def _read(config: DataConfig) -> Found:

@@ -10,7 +10,7 @@ import numpy as np
 from tfvae.config import DataConfig
 from tfvae.data import paths, splits
 from tfvae.data.paths import first_line
-from tfvae.data.storage import Arrays, Found
+from tfvae.data.storage import Found
 from tfvae.errors import InputError
 
 
@@ -73,8 +73,10 @@ def _digits(config: DataConfig) -> Any:
 
 def _cut_digits(values: np.ndarray, digits: Any, *, num_levels: int | None) -> Found:
     order = np.random.default_rng(0).permutation(len(values))
-    return Found(
-        splits=Arrays.build(values, digits.target, np.split(order, [1350, 1500])),
+    return Found.of_arrays(
+        values,
+        digits.target,
+        lambda: np.split(order, [1350, 1500]),
         num_levels=num_levels,
         label_names=tuple(str(name) for name in digits.target_names),
     )
@@ -97,8 +99,9 @@ def read_npz(path: str, config: DataConfig) -> Found:
     images = _shaped(arrays[key], file, key)
     images, num_levels = (_unit if config.scale == "unit" else _unscaled)(images, file, key)
     labels, described = (_factors if "factors" in arrays else _labels)(arrays, len(images), file)
-    parts = Arrays.build(images, labels, splits.cut(len(images), config))
-    return Found(splits=parts, num_levels=num_levels, **described)
+    return Found.of_arrays(
+        images, labels, lambda: splits.cut(len(images), config), num_levels=num_levels, **described
+    )
 
 
 def _load(file: str) -> dict[str, np.ndarray]:

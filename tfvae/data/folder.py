@@ -13,7 +13,7 @@ from PIL import Image
 from tfvae.config import DataConfig
 from tfvae.data import paths, pipeline, splits
 from tfvae.data.paths import first_line
-from tfvae.data.storage import Arrays, Found
+from tfvae.data.storage import Found
 from tfvae.errors import InputError
 
 _EXTENSIONS = (".png", ".jpg", ".jpeg")
@@ -23,7 +23,7 @@ _GREY = ("1", "L", "LA")
 
 
 def read_folder(path: str, config: DataConfig) -> Found:
-    """The images of a folder, or of its subfolders, whose sorted names are the labels.
+    """The images of a folder, or of its subfolders, whose sorted names are the labels; or one image file.
 
     Grey images have one channel; all others (palettes and transparency too) become RGB.
     Their order, which `split_order = "sequential"` keeps, is that of the names. Hidden
@@ -31,9 +31,7 @@ def read_folder(path: str, config: DataConfig) -> Found:
     """
     splits.refuse(config, *splits.SPLIT_FIELDS)
     folder = paths.find(path, source=config.source, expected="a folder")[0]
-    if not os.path.isdir(folder):
-        raise InputError(f"data.source: received {config.source!r}, which is a file, expected a folder")
-    files, labels, names = _listing(folder)
+    files, labels, names = _listing(folder) if os.path.isdir(folder) else ([folder], None, ())
     shape = _common_shape(files, config)
     megabytes = len(files) * int(np.prod(shape)) / 2**20
     if megabytes > config.memory_limit_mb:
@@ -50,7 +48,14 @@ def read_folder(path: str, config: DataConfig) -> Found:
     with ThreadPoolExecutor() as pool:
         # Pillow decodes outside of the interpreter's lock. The list raises what a thread raised.
         list(pool.map(fill, range(len(files))))
-    return Found(splits=Arrays.build(images, labels, splits.cut(len(files), config)), num_levels=256, label_names=names)
+    return Found.of_arrays(
+        images,
+        labels,
+        lambda: splits.cut(len(files), config),
+        num_levels=256,
+        label_names=names,
+        names=tuple(os.path.relpath(file, folder if os.path.isdir(folder) else os.path.dirname(folder)) for file in files),
+    )
 
 
 def _listing(folder: str) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:

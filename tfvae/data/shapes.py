@@ -17,7 +17,7 @@ import numpy as np
 
 from tfvae.config import DataConfig
 from tfvae.data import splits
-from tfvae.data.storage import Arrays, Found
+from tfvae.data.storage import Found
 
 SIZE = 32
 _SUBPIXELS = 8  # each way: a pixel is as white as the share of its 64 points that lie in the shape
@@ -77,8 +77,10 @@ def read_shapes(_: str, config: DataConfig) -> Found:
     splits.refuse(config, *splits.SPLIT_FIELDS, "resize", "grayscale")
     pictures = draw()
     labels = np.arange(len(pictures))
-    return Found(
-        splits=Arrays.build(pictures, labels, splits.cut(len(pictures), config)),
+    return Found.of_arrays(
+        pictures,
+        labels,
+        lambda: splits.cut(len(pictures), config),
         num_levels=256,
         factor_names=tuple(FACTORS),
         factor_sizes=tuple(FACTORS.values()),

@@ -80,13 +80,20 @@ class Arrays:
     in_memory: bool = True
 
     @classmethod
-    def build(cls, values: np.ndarray, labels: np.ndarray | None, parts: list[np.ndarray]) -> list["Arrays"]:
-        """One `Arrays` for each of `parts`, which are rows of `values`."""
+    def build(cls, values: np.ndarray, labels: np.ndarray | None) -> "Arrays":
+        """All rows of `values`."""
         # A tf.data pipeline runs on the CPU: copying from a GPU for each batch would be slow.
         with tf.device("/cpu:0"):
-            held = tf.constant(values)
-            held_labels = None if labels is None else tf.constant(labels, tf.int64)
-            return [cls(values=held, labels=held_labels, rows=tf.constant(part, tf.int64)) for part in parts]
+            return cls(
+                values=tf.constant(values),
+                labels=None if labels is None else tf.constant(labels, tf.int64),
+                rows=tf.range(len(values), dtype=tf.int64),
+            )
+
+    def only(self, rows: np.ndarray) -> "Arrays":
+        """The same arrays with these rows, int64 `[n]`."""
+        with tf.device("/cpu:0"):
+            return dataclasses.replace(self, rows=tf.constant(rows, tf.int64))
 
     @classmethod
     def read(cls, blocks: tf.data.Dataset, *, like: Storage) -> "Arrays":
@@ -99,7 +106,7 @@ class Arrays:
             values[start:end], labels[start:end] = block, block_labels
         if end != like.num_examples:
             raise ValueError(f"blocks: received {end} examples, expected {like.num_examples}")
-        return cls.build(values, labels if like.has_labels else None, [np.arange(end)])[0]
+        return cls.build(values, labels if like.has_labels else None)
 
     @property
     def num_examples(self) -> int:
@@ -213,13 +220,33 @@ class Found:
     """What a source is made of.
 
     Attributes:
-      splits: storages of the training, validation and test examples.
+      splits: gives the storages of the training, validation and test examples; raises `InputError` where there are
+        too few to cut.
       num_levels: integers are below it; None: floats in [0, 1], or any numbers for scale "none".
       label_names, factor_names, factor_sizes: see `DataSet`.
+      whole: all examples in the source's own order; None for a source that has splits of its own.
+      names: of the examples in that order, such as those of files; empty where they have none.
     """
 
-    splits: Sequence[Storage]
+    splits: Callable[[], Sequence[Storage]]
     num_levels: int | None
+    whole: Storage | None = None
+    names: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def of_arrays(
+        cls, values: np.ndarray, labels: np.ndarray | None, cut: Callable[[], list[np.ndarray]], **facts: Any
+    ) -> "Found":
+        """That of arrays in memory.
+
+        Args:
+          values: `[N, *item_shape]`.
+          labels: int64 `[N]`, or None.
+          cut: gives the rows of each split.
+          **facts: the other attributes.
+        """
+        whole = Arrays.build(values, labels)
+        return cls(splits=lambda: [whole.only(rows) for rows in cut()], whole=whole, **facts)

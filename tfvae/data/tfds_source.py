@@ -55,7 +55,7 @@ def read_tfds(name: str, config: DataConfig) -> Found:
     size = sum(stream.num_examples for stream in streams) * math.prod(streams[0].item_shape)
     fits = size <= config.memory_limit_mb * 2**20
     return Found(
-        splits=[Arrays.read(stream.blocks(), like=stream) for stream in streams] if fits else streams,
+        splits=lambda: [Arrays.read(stream.blocks(), like=stream) for stream in streams] if fits else streams,
         num_levels=256,
         # A `ClassLabel` of no known number of classes fails when asked for its names.
         label_names=tuple(label.names) if getattr(label, "num_classes", None) else (),

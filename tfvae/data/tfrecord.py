@@ -40,8 +40,9 @@ def read_tfrecords(pattern: str, config: DataConfig) -> Found:
     if not files:
         raise InputError(f"data.source: received {config.source!r}, whose files hold no records, expected some")
     decode, item_shape, has_labels = _decoder(files, config)
-    streams = [
-        Stream(
+
+    def stream(records: tf.data.Dataset, count: int) -> Stream:
+        return Stream(
             elements=records,
             decode=decode,
             num_examples=count,
@@ -49,9 +50,12 @@ def read_tfrecords(pattern: str, config: DataConfig) -> Found:
             has_labels=has_labels,
             shuffle_buffer=config.shuffle_buffer,
         )
-        for records, count in _split(files, counts, config)
-    ]
-    return Found(splits=streams, num_levels=256)
+
+    return Found(
+        splits=lambda: [stream(*part) for part in _split(files, counts, config)],
+        whole=stream(tf.data.TFRecordDataset(files), sum(counts[file] for file in files)),
+        num_levels=256,
+    )
 
 
 def _count(file: str) -> int:

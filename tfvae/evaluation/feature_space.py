@@ -52,8 +52,7 @@ class Examples:
         Raises:
           NotApplicable: where one is not finite.
         """
-        storage = Arrays.build(self.x, self.labels, [np.arange(len(self))])[0]
-        as_they_are = Preparation(scale="none")
+        storage, as_they_are = Arrays.build(self.x, self.labels), Preparation(scale="none")
         split = Split(name="test", source="examples", storage=storage, preparation=as_they_are, split_seed=0)
         means = encode_split(vae, split, seed=seed).mean
         bad = int(np.sum(~np.isfinite(means).all(axis=1)))

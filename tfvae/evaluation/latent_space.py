@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
@@ -43,6 +44,26 @@ def _(prior: tfd.TransformedDistribution) -> tfb.Bijector:
     return prior.experimental_default_event_space_bijector()
 
 
+# Of each support of z that `tfvae.kinds` names.
+_BIJECTORS: dict[str, Callable[[], tfb.Bijector]] = {
+    "real": tfb.Identity,
+    "positive": tfb.Softplus,
+    "unit": tfb.Sigmoid,
+    "simplex": tfb.IteratedSigmoidCentered,
+}
+
+
+def latent_support(prior: tfd.Distribution) -> str:
+    """Where z lies, by its name in `tfvae.kinds.SUPPORTS`: found from the images of far points."""
+    bijector, size = LatentSpace.of(prior).bijector, int(prior.event_shape[-1])
+    if bijector.inverse_event_shape_tensor([size])[-1] != size:
+        return "simplex"
+    low, high = (float(tf.reduce_max(bijector.forward(tf.fill([1, size], end)))) for end in (-50.0, 50.0))
+    if low < -1.0:
+        return "real"
+    return "unit" if high <= 1.0 else "positive"
+
+
 @dataclasses.dataclass(frozen=True)
 class LatentSpace:
     """z = T(y), and densities of y.
@@ -58,6 +79,11 @@ class LatentSpace:
         """That of a prior; outside of any graph."""
         with tf.init_scope():
             return cls(unconstrained(prior))
+
+    @classmethod
+    def named(cls, support: str) -> "LatentSpace":
+        """That of all z with a support: a name in `tfvae.kinds.SUPPORTS`."""
+        return cls(_BIJECTORS[support]())
 
     def z(self, y: tf.Tensor) -> tf.Tensor:
         """`[..., size of y]` to `[..., latent_size]`."""

@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import io
 import json
 import math
 import os
@@ -20,7 +19,7 @@ from tfvae.data import Split
 from tfvae.errors import InputError
 from tfvae.evaluation.common import Batch, batches
 from tfvae.evaluation.estimators.base import Columns, Estimator, average
-from tfvae.files import write_atomically
+from tfvae.files import npz, write_atomically
 from tfvae.rows import plain_rows
 from tfvae.vae import VAE
 
@@ -74,13 +73,6 @@ class Partial:
         if self._path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
-
-
-def npz(arrays: dict[str, np.ndarray]) -> bytes:
-    """Arrays as an NPZ file."""
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type]
-    return stream.getvalue()
 
 
 def estimate(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfvae.evaluation.latent_space import latent_support
 from tfvae.export.module import SENTINEL, SIGNATURES
 from tfvae.export.served import Served
 from tfvae.support import Support
@@ -49,13 +50,20 @@ def _public(value: Any) -> Any:
 
 
 def describe(
-    served: Served, functions: dict[str, Any], facts: dict[str, Any], *, folder: str, version: int
+    served: Served,
+    functions: dict[str, Any],
+    left_out: dict[str, str],
+    facts: dict[str, Any],
+    *,
+    folder: str,
+    version: int,
 ) -> dict[str, Any]:
     """The content of a card.
 
     Args:
       served: the model.
       functions: the concrete function of each signature.
+      left_out: the signatures that there are none of, with the reasons.
       facts: what `check` returned.
       folder: of this version, relative to the parent of the export folder.
       version: its number.
@@ -68,8 +76,9 @@ def describe(
         "folder": folder,
         "licence": "Apache-2.0",
         "tensorflow": tf.__version__,
-        "item": {"name": served.item_name, "shape": list(served.item_shape), **_values(served.vae.support)},
+        "item": describe_item(served),
         "latent_size": served.vae.latent_size,
+        "latent_support": latent_support(served.vae.prior),
         "num_labels": served.vae.num_labels,
         "num_samples": served.num_samples,
         "parts": {
@@ -79,9 +88,15 @@ def describe(
         "training": {name: training[name] for name in _TRAINING if name in training} | facts["training"],
         "evaluation": facts["evaluation"],
         "signatures": {name: _signature(name, function) for name, function in functions.items()},
-        "limits": _limits(served),
+        "left_out": left_out,
+        "limits": _limits(served) + [f"There is no signature `{name}`: {why}." for name, why in left_out.items()],
         "config": config,
     }  # fmt: skip
+
+
+def describe_item(served: Served) -> dict[str, Any]:
+    """The name and shape of an item, and its values: `range`, null where there is no limit, and `step`."""
+    return {"name": served.item_name, "shape": list(served.item_shape), **_values(served.vae.support)}
 
 
 def _values(support: Support) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def export_saved_model(
     _make_folder(export_dir)
     # Refused before minutes of work, and again at the end for what appeared in between.
     _target(export_dir, version)
-    served, functions = trace(vae, item_shape, num_samples=num_samples)
+    served, functions, left_out = trace(vae, item_shape, num_samples=num_samples)
 
     staging = _staging(export_dir)
     try:
@@ -65,7 +65,7 @@ def export_saved_model(
         while True:
             number, target = _target(export_dir, version)
             folder = f"{os.path.basename(os.path.abspath(export_dir))}/{number}"
-            model_card.write(complete, model_card.describe(served, functions, facts, folder=folder, version=number))
+            model_card.write(complete, model_card.describe(served, functions, left_out, facts, folder=folder, version=number))
             try:
                 os.rename(complete, target)
                 return target

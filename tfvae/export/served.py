@@ -36,7 +36,7 @@ def _shared(method: Callable[..., Any]) -> Callable[..., Any]:
                 return method(self, *inputs)
 
         if method.__name__ not in self.functions:
-            self.functions[method.__name__] = tf.function(with_labels, autograph=False)
+            self.functions[method.__name__] = tf.function(with_labels, autograph=False, reduce_retracing=True)
         return self.functions[method.__name__](labels, *inputs)
 
     return call
@@ -90,16 +90,17 @@ class Served:
           others are clipped to its range and come to one of its values; and bool `[N]`: whether the row was fit to
           begin with, and its label is one that there is.
         """
-        x, fit = _fitted(item, self.vae.support, lambda: self._uniforms(item, seed))
+        x, fit = _fitted(item, self.vae.support, lambda: self.uniforms(seed, random.BINARIZATION))
         valid = tf.reduce_all(fit, axis=range(1, item.shape.rank))
         rows = current_rows()
         if rows is not None and rows.labels is not None:
             valid &= (rows.labels >= 0) & (rows.labels < self.vae.num_labels)
         return x, valid
 
-    def _uniforms(self, item: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        noise = random.uniforms(self.keys(seed, random.BINARIZATION), math.prod(self.item_shape))
-        return tf.reshape(noise, tf.shape(item))
+    def uniforms(self, seed: tf.Tensor, stream: int) -> tf.Tensor:
+        """A number in (0, 1) for each of an item's, float32 `[N, *item_shape]`, from each row's own seed `[N]`."""
+        noise = random.uniforms(self.keys(seed, stream), math.prod(self.item_shape))
+        return tf.reshape(noise, [-1, *self.item_shape])
 
     def posterior(self, item: tf.Tensor) -> tfd.Distribution:
         """q(z|x) of items, float32 `[N, *item_shape]`, cleaned with the fixed seed: batch shape `[N]`."""

@@ -1,22 +1,17 @@
-"""Pictures of a model: reconstructions, samples, the manifold of a two-dimensional latent, traversals of latents."""
-
-import io
-import math
+"""Pictures of a model: reconstructions, samples, the manifold of two latents, traversals of single ones."""
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
-from tensorflow_probability import distributions as tfd
 
 from tfvae import random
-from tfvae.reparameterization import center, draw_prior, reparameterize
-from tfvae.vae import VAE
+from tfvae.errors import InputError
+from tfvae.inference.generation import samples
+from tfvae.inference.model import Model, seeds
+from tfvae.inference.sheet import Sheet, can_draw
 
-_MARGIN = 1  # pixels between the images of a grid, before it is enlarged
-_GREY = 0.5  # of what is no image
-_WIDTH = 640  # pixels that small grids are enlarged to, about
 _TAIL = 0.01  # share of codes on either side that a traversal does not reach out to
 _DRAWS = 20  # of each code, for the range of a traversal
+_PRIOR_DRAWS = 10_000  # for the quantiles of a prior that has none in closed form
 
 CAPTIONS = {
     "reconstructions": "Rows of test examples, each above the row of their reconstructions: the means of p(x|z) at the "
@@ -30,133 +25,137 @@ CAPTIONS = {
 }
 
 
-def can_draw(item_shape: tuple[int, ...]) -> bool:
-    """Whether examples are images: `[height, width]`, or with 1 or 3 channels."""
-    return len(item_shape) == 2 or (len(item_shape) == 3 and item_shape[-1] in (1, 3))
+def reconstructions(model: Model, x: np.ndarray, labels: np.ndarray | None = None, *, columns: int = 10) -> Sheet:
+    """Rows of examples, each above the row of their reconstructions."""
+    columns = min(columns, len(x))
+    made = model.rows("reconstruct", item=x, labels=labels)["reconstruction"]
+    blank = np.full((-len(x) % columns, *x.shape[1:]), np.nan, np.float32)
+    rows = [np.concatenate([items, blank]).reshape(-1, columns, *x.shape[1:]) for items in (x, made)]
+    return Sheet(np.stack(rows, axis=1).reshape(-1, *x.shape[1:]), columns, {"examples": x, "reconstructions": made})
 
 
-def grid(images: np.ndarray, columns: int) -> np.ndarray:
-    """Lays images out row by row.
+def manifold(
+    model: Model,
+    x: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    *,
+    latents: tuple[int, int] | None = None,
+    label: int = 0,
+    seed: int = 0,
+    columns: int = 20,
+) -> Sheet:
+    """Means of p(x|z) over two latents, on a grid through the inverse CDF of p(z) (Kingma & Welling 2013, figure 4).
+
+    The first latent grows to the right, the second upwards; others stay at the prior's median.
 
     Args:
-      images: `[n, *item_shape]`, in [0, 1]; values outside are cut off.
-      columns: images in a row.
+      model: the model.
+      x, labels: examples that tell which latents are active.
+      latents: numbers of the two; None: the two most active, of two latents the first and the second.
+      label: of every item of a conditional model.
+      seed: of draws that stand in for a prior without quantiles, such as a mixture.
+      columns: of the grid, and rows.
 
-    Returns:
-      uint8 `[height, width, 1 or 3]`, enlarged by a whole factor where images are small.
+    Raises:
+      InputError: for latents that there are none of, or fewer than two.
     """
-    images = images.reshape((*images.shape[:3], -1))
-    count, height, width, channels = images.shape
-    rows = math.ceil(count / columns)
-    canvas = np.full((rows * (height + _MARGIN) - _MARGIN, columns * (width + _MARGIN) - _MARGIN, channels), _GREY)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (height + _MARGIN), (index % columns) * (width + _MARGIN)
-        canvas[top : top + height, left : left + width] = image
-    pixels = np.round(np.clip(np.nan_to_num(canvas), 0, 1) * 255).astype(np.uint8)
-    factor = max(1, round(_WIDTH / pixels.shape[1]))
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """uint8 `[height, width, 1 or 3]` as a PNG file."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, format="PNG")
-    return stream.getvalue()
-
-
-def brightness(vae: VAE, values: np.ndarray) -> np.ndarray:
-    """Values of x `[n, *item_shape]` as brightness in [0, 1]: by the range of the likelihood, else by their largest."""
-    low, high = np.min(vae.support.low), np.max(vae.support.high)
-    if np.isfinite(low) and np.isfinite(high):
-        return (values - low) / (high - low)
-    return values / max(float(np.max(np.nan_to_num(values))), 1e-30)
-
-
-def reconstructions(vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, columns: int = 10) -> np.ndarray:
-    """Rows of examples, each above the row of their reconstructions (`VAE.reconstruct`), as a grid."""
-    pairs, columns = [], min(columns, len(x))
-    shown = brightness(vae, x), brightness(vae, np.asarray(vae.reconstruct(x, labels)))
-    for start in range(0, len(x), columns):
-        for images in shown:
-            row = images[start : start + columns]
-            blank = np.full((columns - len(row), *row.shape[1:]), _GREY, row.dtype)
-            pairs += [row, blank]
-    return grid(np.concatenate(pairs), columns)
-
-
-def samples(vae: VAE, *, count: int = 100, seed: int = 0, columns: int = 10) -> np.ndarray:
-    """Means of p(x|z) at draws z ~ p(z), as a grid; of a conditional model each label has its column."""
-    columns = vae.num_labels or columns
-    keys = random.row_keys(seed, random.PICTURES, rows=tf.range(count))
-    z = draw_prior(vae.prior, keys)
-    labels = tf.range(count) % vae.num_labels if vae.num_labels else None
-    return grid(brightness(vae, np.asarray(vae.decode(z, labels).mean())), columns)
-
-
-def manifold(vae: VAE, *, columns: int = 20) -> np.ndarray:
-    """Means of p(x|z) on a grid through the inverse CDF of a factorised prior (Kingma & Welling 2013, figure 4)."""
-    quantiles = tf.cast(tf.linspace(0.5 / columns, 1 - 0.5 / columns, columns), tf.float32)
-    axes = vae.prior.distribution.quantile(quantiles[:, None])
+    size = model.latent_size
+    if size < 2:
+        raise InputError(f"--mode: received manifold, expected a model of at least two latents: {model.origin} has one")
+    if latents is None:
+        latents = (0, 1) if size == 2 or x is None else tuple(activity_order(model, x, labels)[:2])
+    if len(set(latents)) != 2 or not all(0 <= latent < size for latent in latents):
+        raise InputError(f"--latents: received {list(latents)}, expected two of 0 ... {size - 1}")
+    quantiles = np.linspace(0.5 / columns, 1 - 0.5 / columns, columns)
+    which = np.full((columns, columns, size), 0.5)
     # The first latent grows to the right, the second upwards.
-    second, first = tf.meshgrid(axes[::-1, 1], axes[:, 0], indexing="ij")
-    z = tf.stack([tf.reshape(first, [-1]), tf.reshape(second, [-1])], axis=-1)
-    return grid(brightness(vae, np.asarray(vae.decode(z).mean())), columns)
+    which[..., latents[0]], which[..., latents[1]] = quantiles, quantiles[::-1, None]
+    z = prior_quantiles(model, which.reshape(-1, size), seed=seed)
+    given = np.full(len(z), label) if model.num_labels else None
+    return Sheet(model.decode(z, given), columns, {"z": z})
+
+
+def prior_quantiles(model: Model, shares: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """The z below which lie these shares of p(z) in each dimension, `[n, latent_size]` as `shares`, which are in (0, 1).
+
+    Of a prior with dependent dimensions they are those of the noise that it is an image of, or of each latent alone.
+    """
+    noise = tf.math.ndtri(tf.constant(shares, tf.float32)).numpy()
+    try:
+        return model.rows("prior", noise=noise, labels=model.any_labels(len(noise)))["z"]
+    except InputError:
+        given = seeds(seed, _PRIOR_DRAWS, use=random.PICTURES)
+        drawn = model.rows("generate", seed=given, labels=model.any_labels(_PRIOR_DRAWS))["z"]
+        columns = [np.quantile(drawn[:, j], shares[:, j]) for j in range(model.latent_size)]
+        return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def activity_order(model: Model, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """The latents, those whose mean of q(z|x) varies most over the examples first (Burda et al. 2016, appendix C)."""
+    return np.argsort(-model.rows("encode", item=x, labels=labels)["mean"].var(axis=0), kind="stable")
 
 
 def traversal(
-    vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0, rows: int = 10, columns: int = 11
-) -> np.ndarray:
+    model: Model,
+    x: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+    latents: tuple[int, ...] | None = None,
+    rows: int = 10,
+    columns: int = 11,
+) -> Sheet:
     """Means of p(x|z) where one latent of the first example's code goes from low to high, the others staying.
 
     The range is that of draws from q(z|x) over the examples, without the outermost `_TAIL` on either side. So it fits
     any support of z, and a latent that tells nothing of x moves over the prior.
 
     Args:
-      vae: the model.
+      model: the model.
       x: examples `[n, *item_shape]`.
       labels: of the examples, for a conditional model.
       seed: of the draws.
-      rows: latents at most: those whose center varies most over the examples come first.
+      latents: numbers of those to move; None: the most active first.
+      rows: latents at most.
       columns: values of each, evenly spaced.
 
+    Raises:
+      InputError: for latents that there are none of.
+
     Returns:
-      a grid with a row for each latent.
+      a sheet with a row for each latent.
     """
-    posterior = vae.encode(x, labels)
-    keys = random.fold_in(random.row_keys(seed, random.PICTURES, rows=tf.range(len(x))), random.POSTERIOR)
-    noise = random.normals(keys, vae.latent_size, num_samples=_DRAWS)
-    codes, centers = reparameterize(posterior, noise).numpy().reshape(-1, vae.latent_size), center(posterior).numpy()
-    latents = np.argsort(-centers.var(axis=0), kind="stable")[:rows]
-    low, high = np.quantile(codes, [_TAIL, 1 - _TAIL], axis=0)
-    z = np.tile(centers[0], (len(latents), columns, 1))
-    for row, latent in enumerate(latents):
+    if latents is not None and not all(0 <= latent < model.latent_size for latent in latents):
+        raise InputError(f"--latents: received {list(latents)}, expected some of 0 ... {model.latent_size - 1}")
+    chosen = np.asarray(activity_order(model, x, labels) if latents is None else latents)[:rows]
+    center = model.rows("encode", item=x[:1], labels=None if labels is None else labels[:1])["mean"][0]
+    low, high = np.quantile(_codes(model, x, labels, seed), [_TAIL, 1 - _TAIL], axis=0)
+    z = np.tile(center, (len(chosen), columns, 1))
+    for row, latent in enumerate(chosen):
         values = np.linspace(low[latent], high[latent], columns)
-        if _on_simplex(codes):
-            z[row] *= ((1 - values) / max(1 - centers[0, latent], 1e-6))[:, None]
+        if model.latent_support == "simplex":
+            z[row] *= ((1 - values) / max(1 - center[latent], 1e-6))[:, None]
         z[row, :, latent] = values
-    z = z.reshape(-1, vae.latent_size).astype(np.float32)
-    means = vae.decode(z, None if labels is None else np.repeat(labels[:1], len(z))).mean()
-    return grid(brightness(vae, np.asarray(means)), columns)
+    z = z.reshape(-1, model.latent_size).astype(np.float32)
+    given = None if labels is None or not model.num_labels else np.repeat(labels[:1], len(z))
+    return Sheet(model.decode(z, given), columns, {"z": z, "latents": chosen})
 
 
-def _on_simplex(codes: np.ndarray) -> bool:
-    """Whether all codes `[n, latent_size]` are shares that sum to 1."""
-    return codes.shape[1] > 1 and bool((codes >= 0).all()) and np.allclose(codes.sum(axis=1), 1.0, atol=1e-3)
+def _codes(model: Model, x: np.ndarray, labels: np.ndarray | None, seed: int) -> np.ndarray:
+    """Draws of z ~ q(z|x), `[_DRAWS * n, latent_size]`."""
+    given = seeds(seed, _DRAWS * len(x), use=random.POSTERIOR)
+    items, labels = np.tile(x, [_DRAWS] + [1] * (x.ndim - 1)), None if labels is None else np.tile(labels, _DRAWS)
+    return model.rows("encode_sample", item=items, seed=given, labels=labels)["z"]
 
 
-def all_pictures(vae: VAE, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0) -> dict[str, np.ndarray]:
+def all_pictures(
+    model: Model, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0
+) -> dict[str, np.ndarray]:
     """Every picture this model can have, with examples x `[n, *item_shape]`: name -> uint8 `[h, w, channels]`."""
-    if not can_draw(x.shape[1:]):
+    if not can_draw(model.item_shape):
         return {}
-    made = {"reconstructions": reconstructions(vae, x, labels), "samples": samples(vae, seed=seed)}
-    if vae.latent_size == 2 and not vae.num_labels and _has_quantiles(vae.prior):
-        made["manifold"] = manifold(vae)
-    return made | {"traversal": traversal(vae, x, labels, seed=seed)}
-
-
-def _has_quantiles(prior: tfd.Distribution) -> bool:
-    try:
-        prior.distribution.quantile(0.5)
-    except (AttributeError, NotImplementedError):
-        return False
-    return isinstance(prior, tfd.Independent)
+    sheets = {"reconstructions": reconstructions(model, x, labels), "samples": samples(model, seed=seed)}
+    if model.latent_size == 2 and not model.num_labels:
+        sheets["manifold"] = manifold(model, seed=seed)
+    sheets["traversal"] = traversal(model, x, labels, seed=seed)
+    return {name: sheet.pixels(model) for name, sheet in sheets.items()}

@@ -10,13 +10,15 @@ from tfvae.likelihoods.base import named_parameters
 from tfvae.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from tfvae.likelihoods.categorical import Categorical
 from tfvae.likelihoods.counts import Multinomial, NegativeBinomial, Poisson
+from tfvae.likelihoods.dimensions import draw, log_prob_of_observed
 from tfvae.likelihoods.gaussian import Gaussian, GaussianIdentity, GaussianShared
 from tfvae.likelihoods.logistic import DiscretizedLogistic
 from tfvae.likelihoods.table import Table
 
 __all__ = [
     "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistic", "Gaussian", "GaussianIdentity",
-    "GaussianShared", "Multinomial", "NegativeBinomial", "Poisson", "Table", "named_parameters",
+    "GaussianShared", "Multinomial", "NegativeBinomial", "Poisson", "Table", "draw", "log_prob_of_observed",
+    "named_parameters",
 ]  # fmt: skip
 
 __getattr__ = unknown_part(Likelihood)

@@ -122,10 +122,10 @@ class BagOfWords(tfd.Distribution):
 
     def __init__(self, *, logits: Any, event_ndims: int = 1, name: str = "BagOfWords") -> None:
         parameters = dict(locals())
-        self._logits = tf.convert_to_tensor(logits)
+        self.logits = tf.convert_to_tensor(logits)
         self.event_ndims = event_ndims
         super().__init__(
-            dtype=self._logits.dtype,
+            dtype=self.logits.dtype,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=False,
@@ -138,16 +138,16 @@ class BagOfWords(tfd.Distribution):
         return {"logits": tfp.util.ParameterProperties(event_ndims=lambda self: self.event_ndims)}
 
     def _event_shape(self) -> tf.TensorShape:
-        return self._logits.shape[-self.event_ndims :]
+        return self.logits.shape[-self.event_ndims :]
 
     def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.shape(self._logits)[-self.event_ndims :]
+        return tf.shape(self.logits)[-self.event_ndims :]
 
     def _axes(self) -> list[int]:
         return list(range(-self.event_ndims, 0))
 
     def _log_pi(self) -> tf.Tensor:
-        return self._logits - tf.reduce_logsumexp(self._logits, self._axes(), keepdims=True)
+        return self.logits - tf.reduce_logsumexp(self.logits, self._axes(), keepdims=True)
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
         axes = self._axes()
@@ -159,7 +159,7 @@ class BagOfWords(tfd.Distribution):
         return tf.exp(self._log_pi())
 
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
-        batch = tf.shape(self._logits)[: -self.event_ndims]
-        flat = tf.reshape(self._logits, tf.concat([batch, [-1]], axis=0))
+        batch = tf.shape(self.logits)[: -self.event_ndims]
+        flat = tf.reshape(self.logits, tf.concat([batch, [-1]], axis=0))
         word = tfd.OneHotCategorical(logits=flat, dtype=self.dtype).sample(n, seed=seed)
-        return tf.reshape(word, tf.concat([[n], tf.shape(self._logits)], axis=0))
+        return tf.reshape(word, tf.concat([[n], tf.shape(self.logits)], axis=0))

@@ -1,6 +1,7 @@
 """Mixtures of discretized logistics: a mass for each grey level."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
     ) -> None:
         parameters = dict(locals())
         self._logits, self._loc, self._scale = (tf.convert_to_tensor(value) for value in (logits, loc, scale))
-        self._top = float(num_levels - 1)
+        self.num_levels, self._top = num_levels, float(num_levels - 1)
         super().__init__(
             dtype=self._loc.dtype,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
@@ -116,18 +117,36 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         width = tf.where(inner, tf.math.log(-tf.math.expm1(-1.0 / scale)), 0.0)
         return tf.reduce_logsumexp(tf.nn.log_softmax(self._logits) + below + above + width, axis=-1)
 
+    def _cdf(self, x: tf.Tensor) -> tf.Tensor:
+        level = tf.floor(x * self._top + 1e-3)  # a level may be rounded to just below itself
+        return tf.where(level >= self._top, 1.0, 1.0 - self._from_level(level + 1.0))
+
     def _mean(self) -> tf.Tensor:
-        weights = tf.nn.softmax(self._logits)
+        # E[v] = sum_{v=1}^{L-1} P(V >= v)
+        return self._sum_over_levels(lambda level: tf.ones_like(level)) / self._top
+
+    def _variance(self) -> tf.Tensor:
+        # E[(v - c)^2] = c^2 + sum_{v=1}^{L-1} (2 (v - c) - 1) P(V >= v), about the mean c so that no digits are lost
+        center = self._mean() * self._top
+        total = center**2 + self._sum_over_levels(lambda level: 2.0 * (level - center) - 1.0)
+        return tf.maximum(total, 0.0) / self._top**2
+
+    def _from_level(self, level: tf.Tensor) -> tf.Tensor:
+        """P(V >= level), for levels from 1."""
         loc, scale = self._loc * self._top, self._scale * self._top
+        tail = tf.math.sigmoid((loc - (level[..., None] - 0.5)) / scale)
+        return tf.reduce_sum(tf.nn.softmax(self._logits) * tail, axis=-1)
+
+    def _sum_over_levels(self, weight: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """sum_{v=1}^{L-1} weight(v) P(V >= v), one level at a time: all at once need L times the memory."""
 
         def add(level: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            tail = tf.math.sigmoid((loc - (level - 0.5)) / scale)
-            return level + 1.0, total + tf.reduce_sum(weights * tail, axis=-1)
+            return level + 1.0, total + weight(level) * self._from_level(level)
 
-        # E[v] = sum_{v=1}^{L-1} P(V >= v), one level at a time: all at once need L times the memory.
-        start = (tf.ones([], loc.dtype), tf.zeros_like(loc[..., 0]))
-        _, total = tf.while_loop(lambda level, _: level <= self._top, add, start, maximum_iterations=int(self._top))
-        return total / self._top
+        start = (tf.ones([], self.dtype), tf.zeros_like(self._loc[..., 0]))
+        return tf.while_loop(
+            lambda level, _: level <= self._top, add, start, maximum_iterations=int(self._top)
+        )[1]
 
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
         which, where = tfp.random.split_seed(seed, n=2, salt="discretized_logistic")

@@ -169,17 +169,23 @@ class Columns(tfd.Distribution):
         return tf.constant([self._size], tf.int32)
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        parts = zip(self.parts.values(), self._places, strict=True)
-        return sum(part.log_prob(tf.gather(x, places, axis=-1)) for part, places in parts)
+        return sum(part.log_prob(tf.gather(x, places, axis=-1)) for part, places in self.by_place())
 
     def _mean(self) -> tf.Tensor:
-        return self._joined([part.mean() for part in self.parts.values()])
+        return self.joined([part.mean() for part in self.parts.values()])
+
+    def _variance(self) -> tf.Tensor:
+        return self.joined([part.variance() for part in self.parts.values()])
 
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
         seeds = tfp.random.split_seed(seed, n=len(self.parts), salt="columns")
-        return self._joined([part.sample(n, seed=s) for part, s in zip(self.parts.values(), seeds, strict=True)])
+        return self.joined([part.sample(n, seed=s) for part, s in zip(self.parts.values(), seeds, strict=True)])
 
-    def _joined(self, values: list[tf.Tensor]) -> tf.Tensor:
+    def by_place(self) -> list[tuple[tfd.Distribution, list[int]]]:
+        """Each part with the columns it is of."""
+        return list(zip(self.parts.values(), self._places, strict=True))
+
+    def joined(self, values: list[tf.Tensor]) -> tf.Tensor:
         """Numbers of all parts, each in its column."""
         return tf.gather(tf.concat(values, axis=-1), self._order, axis=-1)
 

@@ -1,5 +1,6 @@
 """What happens around the steps: progress, TensorBoard, checkpoints, stopping."""
 
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from tfvae import config as config_lib
 from tfvae.config import Config
 from tfvae.errors import InputError
+from tfvae.inference.model import Model
 from tfvae.inference.pictures import all_pictures
 from tfvae.training.checkpoints import Checkpoints, RunState
 
@@ -174,6 +176,10 @@ class TensorBoard(tf_keras.callbacks.Callback):
             self._writers[name] = tf.summary.create_file_writer(os.path.join(self._folder, name))
         return self._writers[name]
 
+    @functools.cached_property
+    def _drawn(self) -> Model:
+        return Model.of(self.model)
+
     def on_train_begin(self, logs: Any = None) -> None:
         text = json.dumps(config_lib.to_dict(self._config), indent=2)
         with self._writer("train").as_default():
@@ -204,7 +210,7 @@ class TensorBoard(tf_keras.callbacks.Callback):
         every = self._config.training.pictures_every
         if every and (epoch % every == 0 or epoch + 1 == self._config.training.num_epochs):
             with self._writer("validation").as_default():
-                for name, pixels in all_pictures(self.model, *self._examples).items():
+                for name, pixels in all_pictures(self._drawn, *self._examples).items():
                     tf.summary.image(name, pixels[None], step=step)
         for writer in self._writers.values():
             writer.flush()

@@ -13,10 +13,11 @@ from tfvae.config import Config
 from tfvae.data import DataSet
 from tfvae.evaluation import Estimator, Importance, estimate
 from tfvae.evaluation.measures import MEASURES, measure
-from tfvae.evaluation.run import npz
 from tfvae.export import export_saved_model
-from tfvae.files import make_folder, read_json, write_atomically, write_json
-from tfvae.inference.pictures import all_pictures, png
+from tfvae.files import make_folder, npz, read_json, write_atomically, write_json
+from tfvae.inference.model import Model
+from tfvae.inference.pictures import all_pictures
+from tfvae.inference.sheet import png
 from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
 
@@ -130,7 +131,7 @@ def write_pictures(place: WorkDir, vae: VAE, x: np.ndarray, labels: np.ndarray |
     """Writes every picture the model can have as PNG: see `tfvae.inference.pictures`."""
     make_folder(place.pictures, flag="--workdir")
     files = []
-    for name, pixels in all_pictures(vae, x, labels).items():
+    for name, pixels in all_pictures(Model.of(vae), x, labels).items():
         write_atomically(os.path.join(place.pictures, f"{name}.png"), png(pixels))
         files.append(os.path.relpath(os.path.join(place.pictures, f"{name}.png"), place))
     _record(place, "pictures", step, files)
