@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types clean
+.PHONY: demo test check format lint types gallery clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/train.py --config=configs/digits.py
@@ -38,6 +38,9 @@ $(VENV)/.installed: $(VENV)/bin/python setup.py
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -qq -e ".[dev]"
 	touch $@
+
+gallery: $(VENV)/.installed
+	$(BIN)/python tools/gallery.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -36,7 +36,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "docs", "results", "log_likelihood")
 RESULT = os.path.join(FOLDER, "result.json")
 PARTS = ("mnist", "peer", "memory")
-MEMORY_SAMPLES = (500, 5_000, 20_000)
+MEMORY_SAMPLES = (500, 5_000, 50_000)
 # What pythae is asked for and in which batches, to count what it draws.
 COUNTED = ((1, 100), (150, 100), (250, 100), (5_000, 100), (5_000, 10_000))
 PEER_BATCH_SIZES = (100, 500, 1_000, 5_000)  # of those that divide K, so that it draws K

@@ -24,6 +24,7 @@ def small_vae(
         prior=prior or priors.StandardNormal(),
         likelihood=likelihood or likelihoods.Bernoulli(),
         network=network or MLP(hidden=(8,)),
+        conditional=bool(kwargs.get("num_labels")),
     )
     return build_vae(config, item_shape, **kwargs)
 

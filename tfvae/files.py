@@ -5,19 +5,20 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from tfvae.errors import InputError
 
 
-def write_atomically(path: str, content: str | bytes) -> None:
-    """Writes a file beside `path` and renames it onto `path`."""
-    data = content.encode() if isinstance(content, str) else content
+@contextlib.contextmanager
+def appearing(path: str) -> Iterator[str]:
+    """Gives the name of an empty file beside `path`: at the end it is renamed onto `path`, after an error removed."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".tmp-")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -25,6 +26,12 @@ def write_atomically(path: str, content: str | bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def write_atomically(path: str, content: str | bytes) -> None:
+    """Writes a file beside `path` and renames it onto `path`."""
+    with appearing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def _umask() -> int:
@@ -74,6 +81,14 @@ def check_file(path: str, *, flag: str, suffix: str) -> None:
     """Checks that a file of this kind can be written; raises `InputError` that begins with `flag` otherwise."""
     if not path.endswith(suffix) or os.path.isdir(path):
         raise InputError(f"{flag}: received {path!r}, expected the name of a file that ends in {suffix}")
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(
+            f"{flag}: received {path!r}, expected a file that can be written ({error.strerror})"
+        ) from error
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise InputError(f"{flag}: received {path!r}, expected a file in a folder that is there and can be written to")

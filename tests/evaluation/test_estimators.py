@@ -13,6 +13,7 @@ from tests.helpers import Examples, binary_data, small_vae
 from tests.linear_gaussian import ITEM, LOG_P, NOISE, WRONG, B, W, X, make_vae
 from tests.test_conditional import conditional_vae
 from tfvae import VAE, likelihoods, posteriors, priors, random
+from tfvae.errors import InputError
 from tfvae.evaluation import AIS, BDMC, Estimator, HMCDensity, Importance, annealing, estimate, importance
 from tfvae.evaluation.estimators import base, hmc_density
 
@@ -104,6 +105,62 @@ def test_bdmc_holds_the_truth_between_its_bounds(bracket):
     for other in ("importance", "ais"):
         assert off_by(found[other], truth.mean()) < 4, other
     assert found["ais"]["log_likelihood"] != found["lower_bound"], "another run, not the same again"
+
+
+# The chains back alone made wrong: forward ones begin at beta = 0.
+WRONG_WAY_BACK = {
+    "not reversed": lambda right: (
+        lambda path, y, betas, steps, seed: right(path, y, betas if betas[0] < 0.5 else betas[::-1], steps, seed)
+    ),
+    "a sign": lambda right: (
+        lambda path, y, betas, steps, seed: (
+            right(path, y, betas, steps, seed) if betas[0] < 0.5 else (-right(path, y, betas, steps, seed)[0], 0.0)
+        )
+    ),
+    "a shorter path": lambda right: (
+        lambda path, y, betas, steps, seed: right(path, y, betas if betas[0] < 0.5 else betas * 0.9, steps, seed)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_WAY_BACK)
+def test_a_wrong_way_back_is_seen(linear, monkeypatch, name):
+    monkeypatch.setattr(annealing, "anneal", WRONG_WAY_BACK[name](annealing.anneal))
+    estimator = BDMC(num_chains=8, num_temperatures=40, num_leapfrog_steps=2, num_samples=50)
+    found = estimate(linear, Examples(np.tile(X, [2, 1])), estimator).summary
+    assert off_by(found, simulated(linear, estimator, 12).mean(), "upper_bound") > 4
+
+
+def test_an_estimator_outside_the_bracket_is_told_of():
+    few = BDMC(num_chains=4, num_temperatures=60, num_leapfrog_steps=2, num_samples=1)
+    found = estimate(make_vae(**WRONG), Examples(np.tile(X, [16, 1])), few).summary
+    assert any(text.startswith("importance lies") and "beyond its lower_bound" in text for text in found["warnings"])
+    many = dataclasses.replace(few, num_samples=500)
+    assert not any("lies" in text for text in estimate(make_vae(**WRONG), Examples(X), many).summary["warnings"])
+
+
+WRONG_SETTINGS = [
+    (Importance(num_samples=0), "num_samples: received 0, expected a number at least 1"),
+    (AIS(num_temperatures=0), "num_temperatures: received 0"),
+    (AIS(num_chains=0), "num_chains: received 0"),
+    (AIS(start="middle"), "start: received 'middle', expected one of: prior, posterior"),
+    (HMCDensity(num_chains=1), "num_chains: received 1, expected a number at least 2"),
+    (HMCDensity(mass=1.5), "mass: received 1.5"),
+]
+
+
+@pytest.mark.parametrize(("estimator", "message"), WRONG_SETTINGS)
+def test_settings_out_of_their_limits_are_refused(linear, estimator, message):
+    with pytest.raises(InputError, match=message):
+        estimate(linear, Examples(X), estimator)
+
+
+def test_grey_has_no_mass():
+    grey = Examples(np.full((3, 6, 5, 1), 0.5, np.float32))
+    with pytest.raises(
+        InputError, match=r"data.source, test split: received grey pixels \(such as 0.5\) for a Bernoulli"
+    ):
+        estimate(small_vae(), grey, Importance(num_samples=2))
 
 
 def test_with_few_temperatures_the_bracket_is_wide_and_still_holds(linear):
@@ -342,14 +399,20 @@ def test_a_run_goes_on_where_it_was_interrupted(linear, tmp_path, estimator):
     again = estimate(
         linear, Examples(X), estimator, batch_size=2, partial=path, progress=lambda *args: told.append(args)
     )
-    assert told == [(2, 6), (4, 6), (6, 6)]
+    assert told == [(0, 6), (2, 6), (2, 6), (4, 6), (6, 6)]
     assert again.summary == whole.summary
-    assert not list(tmp_path.iterdir())
+    # What is done stays until its owner removes it: a call after the end finds all of it.
+    told.clear()
+    at_once = estimate(
+        linear, Examples(X), estimator, batch_size=2, partial=path, progress=lambda *args: told.append(args)
+    )
+    assert told == [(6, 6)] and at_once.summary == whole.summary
 
 
 CHANGES = {
     "seed": {"seed": 1}, "setting": {"estimator": Importance(num_samples=6)}, "version": {"version": 7},
-    "split": {"split": Examples(X, name="train")}, "fewer": {"split": Examples(X[:5])}, "batches": {"batch_size": 3},
+    "split": {"split": Examples(X, name="train")}, "others": {"split": Examples(X[::-1])},
+    "fewer": {"split": Examples(X[:5])}, "batches": {"batch_size": 3},
 }  # fmt: skip
 
 
@@ -363,5 +426,5 @@ def test_another_run_or_a_damaged_file_is_not_gone_on_with(linear, tmp_path, nam
         (tmp_path / "partial.npz").write_bytes(b"PK" + b"\0" * 50)
     settings |= CHANGES.get(name, {})
     found = estimate(linear, **settings, partial=path, progress=lambda done, _: told.append(done))
-    assert told[0] <= 3, "from the start"
+    assert told[0] == 0, "from the start"
     assert found.summary == estimate(linear, **settings).summary

@@ -24,6 +24,8 @@ def arguments(exported, name, num_rows):
     """Inputs of any signature."""
     specs = exported.signatures[name].structured_input_signature[1]
     inputs = {"z": np.random.default_rng(2).normal(size=(num_rows, 2)).astype(np.float32)}
+    inputs["noise"] = inputs["z"] + 1.0
+    inputs["mask"] = np.random.default_rng(4).random((num_rows, *exported.item_shape)) < 0.5
     inputs |= {"seed": np.arange(num_rows) * 7, exported.item_name: exported.items(num_rows, binary=False)}
     return {key: tf.constant(inputs[key], spec.dtype) for key, spec in specs.items()}
 
@@ -41,7 +43,7 @@ def test_signatures_are_float32_over_free_rows(exported):
         assert not set(inputs) & set(outputs)
         for name, spec in (inputs | outputs).items():
             assert spec.shape[0] is None and spec.shape[1:].is_fully_defined()
-            assert spec.dtype == {"seed": tf.int64, "valid": tf.bool}.get(name, tf.float32)
+            assert spec.dtype == {"seed": tf.int64, "valid": tf.bool, "mask": tf.bool}.get(name, tf.float32)
 
 
 def test_encode_is_the_models(exported):
@@ -60,7 +62,7 @@ def test_decode_is_the_models(exported):
     outputs, likelihood = exported("decode", z=z), exported.vae.decode(z)
     close(outputs["mean"], likelihood.mean())
     named = ["logits"] if exported.binary else ["loc", "scale"]
-    assert sorted(outputs) == sorted(["mean", *named])
+    assert sorted(outputs) == sorted(["mean", "stddev", *named])
     for name in named:
         close(outputs[name], getattr(likelihood.distribution, name))
 
@@ -127,7 +129,7 @@ def test_grey_is_drawn_from_the_rows_seed(binary):
         assert len(set(score["distortion"].tolist())) == (1 if seed[-1] == 0 else 1_000)
     # The frequency of 1 is the grey: the mean of -log p is linear in x.
     z = binary.vae.encode(np.round(grey[:1]))
-    served, _ = module.trace(binary.vae, binary.item_shape, num_samples=1)
+    served, _, _ = module.trace(binary.vae, binary.item_shape, num_samples=1)
     x, _ = served.clean(tf.constant(grey), tf.range(1_000, dtype=tf.int64))
     assert set(np.unique(x)) == {0.0, 1.0} and z.event_shape == [2]
     assert abs(float(tf.reduce_mean(x)) - 0.3) < 4 * np.sqrt(0.21 / grey.size)
@@ -174,7 +176,7 @@ def test_inputs_have_the_same_rows(exported, rows):
 
 def test_one_row_does_not_broadcast():
     """With one sample nothing else refuses it."""
-    _, functions = module.trace(small_vae((6,), likelihood=likelihoods.Gaussian()), (6,), num_samples=1)
+    _, functions, _ = module.trace(small_vae((6,), likelihood=likelihoods.Gaussian()), (6,), num_samples=1)
     with pytest.raises(tf.errors.InvalidArgumentError, match="seed has another number of rows than vector"):
         functions["score"](tf.zeros([1, 6]), tf.zeros([3], tf.int64))
 
@@ -196,7 +198,7 @@ def test_nothing_random_has_a_state(exported):
 @pytest.mark.parametrize("extra", [[], [layers.Dropout(0.5), layers.BatchNormalization(), layers.GaussianNoise(1.0)]])
 def test_stock_layers_leave_no_state(extra):
     vae, x = own_networks(*extra), binary_data(4, (6,))
-    _, functions = module.trace(vae, (6,), num_samples=3)
+    _, functions, _ = module.trace(vae, (6,), num_samples=3)
     for function in functions.values():
         assert not stateful_random_ops(function)
     close(functions["encode"](tf.constant(x))["mean"], vae.encode(x).mean())

@@ -1,7 +1,7 @@
 """Bad input to the scripts: one clear line, exit code 1, no traceback, nothing half-written.
 
-The scripts are started two at a time, once, and each test looks at its own. Those of `INSIDE` run in this process,
-which has TensorFlow already.
+Some scripts are started two at a time, once, and each test looks at its own. All others run in this process, which has
+TensorFlow already.
 """
 
 import concurrent.futures
@@ -174,6 +174,13 @@ INSIDE = {
         "--workdir={path}/unknown", ("model.posterior: unknown posterior 'norml'", "full_normal"), "evaluate"
     ),
 }  # fmt: skip
+# To start a script takes seconds: those of the others run inside this process too.
+STARTED = (
+    "no such config", "misspelled flag", "misspelled field", "not prepared while offline", "damaged PNG", "no run",
+    "no workdir",
+)  # fmt: skip
+INSIDE |= {name: case for name, case in CASES.items() if name not in STARTED}
+CASES = {name: CASES[name] for name in STARTED}
 if "TFDS_DATA_DIR" in os.environ:
     CASES["unknown split of a tfds set"] = Case(
         "--config.data.source=tfds:mnist --config.data.train_split=trian",

@@ -66,7 +66,7 @@ def test_an_interrupted_evaluation_is_gone_on_with(run, monkeypatch):
         def stop(done, total):
             told.append(done)
             progress(done, total)
-            if len(told) == 2:
+            if len(told) == 3:
                 raise KeyboardInterrupt
 
         return estimate(*args, progress=stop, **kwargs)
@@ -76,9 +76,37 @@ def test_an_interrupted_evaluation_is_gone_on_with(run, monkeypatch):
         evaluate_run(place, estimator="ais", settings={"num_chains": 2, "num_temperatures": 3})
     assert not evaluated.exists() and os.path.exists(os.path.join(place.evaluations, ".test_ais.partial.npz"))
     again = evaluate_run(place, estimator="ais", settings={"num_chains": 2, "num_temperatures": 3})
-    assert told == [50, 100, 150, 200, 250, 297]
+    assert told == [0, 50, 100, 100, 150, 200, 250, 297]
     assert again == whole and json.loads(evaluated.read_text()) == whole
     assert not os.path.exists(os.path.join(place.evaluations, ".test_ais.partial.npz"))
+
+
+def test_an_interruption_in_a_measure_loses_that_measure_alone(run, monkeypatch):
+    place, _ = run
+    told = []
+    estimate, measure = outputs.estimate, outputs.measure
+
+    def watched(*args, progress, **kwargs):
+        return estimate(*args, progress=lambda done, total: told.append(done), **kwargs)
+
+    def second_stops(names, *args, **kwargs):
+        if names == ["representation"]:
+            raise KeyboardInterrupt
+        return measure(names, *args, **kwargs)
+
+    monkeypatch.setattr(outputs, "estimate", watched)
+    monkeypatch.setattr(outputs, "measure", second_stops)
+    settings = {"settings": {"num_samples": 3}, "measures": "decomposition,representation"}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(place, **settings)
+    kept = json.loads(pathlib.Path(place.evaluation_file).read_text())
+    assert kept["num_samples"] == 3 and "decomposition" in kept
+    monkeypatch.setattr(outputs, "measure", measure)
+    told.clear()
+    again = evaluate_run(place, **settings)
+    assert told == [297], "nothing of the estimate was made again"
+    assert again["representation"]["num_test"] > 0
+    assert not list(pathlib.Path(place.evaluations).glob(".*partial*"))
 
 
 @pytest.mark.slow

@@ -30,8 +30,8 @@ def define_flags(*, output: str) -> None:
     flags.DEFINE_integer("seed", 0, "of all that is drawn: the same gives the same output", 0, 2**32 - 1)
 
 
-def open_model() -> Any:
-    """The `tfvae.inference.model.Model` of `--workdir` or `--saved_model`.
+def open_model(*, prefix: str = "") -> Any:
+    """The `tfvae.inference.model.Model` of `--workdir` or `--saved_model`, or of flags whose names begin with `prefix`.
 
     Raises:
       InputError: where neither or both are given, or there is no such model.
@@ -40,13 +40,18 @@ def open_model() -> Any:
     from tfvae.inference.model import Model
     from tfvae.training import WorkDir
 
-    if (FLAGS.workdir is None) == (FLAGS.saved_model is None):
-        received = "both" if FLAGS.workdir is not None else "none"
-        raise InputError(f"--workdir: received {received} of --workdir and --saved_model, expected one of them")
-    if FLAGS.saved_model is not None:
-        return Model.load(FLAGS.saved_model)
-    vae, config, _ = WorkDir(FLAGS.workdir).load_model(checkpoint=FLAGS.checkpoint)
-    return Model.of(vae, config=config_lib.to_dict(config), origin=FLAGS.workdir)
+    workdir, saved_model = getattr(FLAGS, prefix + "workdir"), getattr(FLAGS, prefix + "saved_model")
+    if (workdir is None) == (saved_model is None):
+        received = "both" if workdir is not None else "none"
+        both = f"--{prefix}workdir and --{prefix}saved_model"
+        raise InputError(f"--{prefix}workdir: received {received} of {both}, expected one of them")
+    try:
+        if saved_model is not None:
+            return Model.load(saved_model)
+        vae, config, _ = WorkDir(workdir).load_model(checkpoint=FLAGS.checkpoint)
+    except InputError as error:
+        raise InputError(str(error).replace("--", f"--{prefix}", 1)) from error  # messages begin with the flag's name
+    return Model.of(vae, config=config_lib.to_dict(config), origin=workdir)
 
 
 def open_input(model: Any, *, given: str | None = None, split: str | None = None) -> Any:
@@ -56,9 +61,21 @@ def open_input(model: Any, *, given: str | None = None, split: str | None = None
     return open_input(model, FLAGS.input if given is None else given, split=FLAGS.split if split is None else split)
 
 
-def output_file(default: str) -> str:
-    """`--output`, or a file in the current folder."""
-    return default if FLAGS.output is None else FLAGS.output
+def output_file(model: Any, name: str) -> str:
+    """`--output`, or a file of this name in the current folder: a picture, or arrays where items are no images."""
+    from tfvae.inference.sheet import can_draw
+
+    return FLAGS.output or name + (".png" if can_draw(model.item_shape) else ".npz")
+
+
+def integers(flag: str) -> tuple[int, ...] | None:
+    """The whole numbers of a flag that lists them, or None where it is not given."""
+    given = getattr(FLAGS, flag)
+    if given is None:
+        return None
+    if not all(part.strip().isdecimal() for part in given):
+        raise InputError(f"--{flag}: received {','.join(given)!r}, expected whole numbers with commas between them")
+    return tuple(int(part) for part in given)
 
 
 def one_of(flag: str, value: str, known: Any) -> str:

@@ -226,6 +226,7 @@ class Found:
       label_names, factor_names, factor_sizes: see `DataSet`.
       whole: all examples in the source's own order; None for a source that has splits of its own.
       names: of the examples in that order, such as those of files; empty where they have none.
+      encoding: how text became numbers: see `DataConfig`.
     """
 
     splits: Callable[[], Sequence[Storage]]
@@ -235,6 +236,7 @@ class Found:
     label_names: tuple[str, ...] = ()
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
+    encoding: tuple[str, ...] = ()
 
     @classmethod
     def of_arrays(

@@ -121,8 +121,19 @@ def inference_gap(
         "method": f"The first {len(elbo)} examples. The local posterior, of the encoder's family, made {num_steps} "
         f"steps of Adam from the encoder's parameters, by {2 * num_pairs} draws each; of start and end every example "
         f"keeps the better by {int(counts[1])} other draws, so that no step makes it worse. The figures are from "
-        f"{num_samples} further draws; log p(x) is a lower bound, by importance with the local posterior as proposal.",
+        f"{num_samples} further draws; log p(x) is a lower bound, by importance with the local posterior as proposal."
+        + _of_flows(vae),
     }
+
+
+def _of_flows(vae: VAE) -> str:
+    """What is to be said where the posterior's layer has weights, which all examples share."""
+    if not vae.posterior_layer.weights:
+        return ""
+    return (
+        " The posterior's layer has weights of its own, a flow's networks, which stay those of all examples: part of "
+        "the amortization gap counts as approximation gap."
+    )
 
 
 def posterior_parameters(vae: VAE, x: tf.Tensor) -> tf.Tensor:

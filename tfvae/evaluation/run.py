@@ -7,7 +7,9 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae import random
+from tfvae.config import validate
 from tfvae.data import Split
 from tfvae.errors import InputError
 from tfvae.evaluation.common import Batch, batches
@@ -24,6 +27,7 @@ from tfvae.rows import plain_rows
 from tfvae.vae import VAE
 
 _SECONDS_BETWEEN_SAVES = 10.0
+_DIGESTED = 1_000  # examples at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,26 +101,32 @@ def estimate(
       num_levels: grey levels that dequantization filled, for bits per dimension of a
         continuous likelihood; None: not dequantized.
       batch_size: examples at once; None: the estimator's.
-      partial: a file that keeps what is done until the end: a call with the same file goes on from there.
+      partial: a file that keeps what is done: a call with the same file goes on from there. Its owner removes it when
+        the result is where it belongs.
       version: what else the numbers hang on, such as the step of the checkpoint.
-      progress: called with (examples done, examples in all).
+      progress: called with (examples done, examples in all), first with those that were done before.
 
     Raises:
-      InputError: where a figure is not finite.
+      InputError: for a setting out of its limits, examples that p(x|z) has no density or mass at, and figures that
+        are not finite.
     """
+    validate(estimator)
     batch_size = batch_size or estimator.rows_at_once(vae)
     total = min(split.num_examples, estimator.max_examples or split.num_examples)
     kept = Partial(
         partial,
         {"estimator": [estimator.tag, estimator.settings()], "split": split.name, "seed": seed, "total": total,
-         "batch_size": batch_size, "version": version},
+         "batch_size": batch_size, "version": version, "examples": _digest(split) if partial else 0},
     )  # fmt: skip
     columns = kept.load()
     done = min(map(len, columns.values()), default=0)
     columns_of = _compiled(vae, estimator, seed, batch_size)
+    if progress:
+        progress(done, total)
     try:
         stream = batches(split, batch_size=batch_size, labels=bool(vae.num_labels), first=done, max_examples=total)
-        for batch, found in _at_once(columns_of, stream, workers=_workers(vae)):
+        checked = stream if estimator.simulates else _checked(vae, split, stream)
+        for batch, found in _at_once(columns_of, checked, workers=_workers(vae)):
             columns = {
                 name: np.concatenate([columns.get(name, []), values[: batch.count]]) for name, values in found.items()
             }
@@ -127,10 +137,34 @@ def estimate(
     except BaseException:
         kept.save(columns, now=True)
         raise
-    _refuse_bad(split, estimator, columns)
-    summary = summarize(vae, split, estimator, columns, num_levels=num_levels, seed=seed)
-    kept.remove()
-    return Result(summary, columns)
+    kept.save(columns, now=True)
+    try:
+        _refuse_bad(split, estimator, columns)
+    except InputError:
+        kept.remove()  # or examples put right would be refused again
+        raise
+    return Result(summarize(vae, split, estimator, columns, num_levels=num_levels, seed=seed), columns)
+
+
+def _digest(split: Split) -> int:
+    """A number that other examples have not."""
+    found = 0
+    for x in split.evaluation_batches(batch_size=_DIGESTED):
+        found = zlib.crc32(np.ascontiguousarray(x), found)
+    return found
+
+
+def _checked(vae: VAE, split: Split, stream: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches; where p(x|z) is a mass, examples must have one: TFP gives numbers for grey pixels too."""
+    if not np.any(np.asarray(vae.support.step) > 0):
+        yield from stream
+        return
+    with plain_rows(1, labels=tf.zeros([1], tf.int64)).current():
+        likelihood = vae.decode(tf.zeros([1, vae.latent_size]))
+    kind = type(getattr(likelihood, "distribution", likelihood)).__name__.strip("_")
+    for batch in stream:
+        vae.support.check(batch.x.numpy()[: batch.count], field=f"data.source, {split.name} split", likelihood=kind)
+        yield batch
 
 
 def _compiled(vae: VAE, estimator: Estimator, seed: int, batch_size: int) -> Callable[..., dict[str, tf.Tensor]]:
@@ -184,11 +218,17 @@ def _at_once(
             for batch in stream:
                 waiting.append(pool.submit(work, batch))
                 if len(waiting) >= workers:
-                    yield waiting.popleft().result()
+                    yield waiting[0].result()
+                    waiting.popleft()
             while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+                yield waiting[0].result()
+                waiting.popleft()
+        except (KeyboardInterrupt, SystemExit):
+            # What a thread has begun it ends anyway: it is not thrown away.
+            print("\nfinishing what has begun", file=sys.stderr, flush=True)
+            for future in waiting:
+                yield future.result()
+            raise
 
 
 def _refuse_bad(split: Split, estimator: Estimator, columns: Columns) -> None:
@@ -211,13 +251,15 @@ def summarize(
     dimensions = math.prod(vae.item_shape)
     # A probability mass is what it is: a density must be multiplied by the width of a level.
     levels = 1 if vae.support.discrete else num_levels
+    bits, error = bits_per_dim(of_all["log_likelihood"], dimensions, levels), of_all["log_likelihood_standard_error"]
     return {
         "split": split.name,
         "num_examples": len(columns["log_likelihood"]),
         **({"simulated": True} if estimator.simulates else {}),
         **of_all,
         **estimator.summary(columns),
-        "bits_per_dim": bits_per_dim(of_all["log_likelihood"], dimensions, levels),
+        "bits_per_dim": bits,
+        "bits_per_dim_standard_error": None if bits is None or error is None else error / (dimensions * math.log(2.0)),
         "units": "nats",
         "estimator": estimator.tag,
         "settings": estimator.settings(),

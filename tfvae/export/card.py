@@ -36,7 +36,8 @@ def check(card: dict[str, Any] | None) -> dict[str, Any]:
 def _public(value: Any) -> Any:
     """`value` as JSON holds it; an absolute path, which tells of a machine and nothing of a model, by its last part."""
     if isinstance(value, dict):
-        return {str(key): _public(inner) for key, inner in value.items()}
+        # Words and columns are no paths, whatever they begin with.
+        return {str(key): inner if key == "encoding" else _public(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_public(inner) for inner in value]
     if isinstance(value, np.ndarray | np.generic):

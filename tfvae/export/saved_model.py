@@ -65,7 +65,9 @@ def export_saved_model(
         while True:
             number, target = _target(export_dir, version)
             folder = f"{os.path.basename(os.path.abspath(export_dir))}/{number}"
-            model_card.write(complete, model_card.describe(served, functions, left_out, facts, folder=folder, version=number))
+            model_card.write(
+                complete, model_card.describe(served, functions, left_out, facts, folder=folder, version=number)
+            )
             try:
                 os.rename(complete, target)
                 return target

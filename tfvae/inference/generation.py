@@ -107,7 +107,9 @@ class AggregatePosterior:
     mixture: object
 
     @classmethod
-    def fit(cls, model: Model, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0) -> "AggregatePosterior":
+    def fit(
+        cls, model: Model, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0
+    ) -> "AggregatePosterior":
         """Fits a mixture with full covariances to one draw z ~ q(z|x) of each example.
 
         Args:

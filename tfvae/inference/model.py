@@ -1,9 +1,8 @@
 """A trained model by its signatures, the same from a work directory and from an export that stands alone."""
 
 import dataclasses
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from tfvae.errors import InputError
 from tfvae.evaluation.latent_space import LatentSpace, latent_support
 from tfvae.export.card import describe_item
-from tfvae.export.module import SIGNATURES, evaluate, input_specs
+from tfvae.export.module import evaluate, input_specs
 from tfvae.export.served import Served
 from tfvae.files import read_json
 from tfvae.vae import VAE
@@ -70,12 +69,11 @@ class Model:
             except NotImplementedError as error:
                 raise InputError(f"{origin} has no signature {name!r}: {error}") from error
 
-        item = describe_item(served)
-        return cls(
-            origin=origin, item_name=item["name"], item_shape=vae.item_shape, latent_size=vae.latent_size,
-            latent_support=latent_support(vae.prior), num_labels=vae.num_labels, low=item["range"][0],
-            high=item["range"][1], step=item["step"], config=config or {}, run=run,
-        )  # fmt: skip
+        card = {
+            "item": describe_item(served), "latent_size": vae.latent_size, "num_labels": vae.num_labels,
+            "latent_support": latent_support(vae.prior), "config": config or {},
+        }  # fmt: skip
+        return cls._from_card(card, origin, run)
 
     @classmethod
     def load(cls, path: str) -> "Model":
@@ -97,28 +95,34 @@ class Model:
             )
         card = read_json(card_file)
         try:
-            facts = dict(
-                item_name=card["item"]["name"], item_shape=tuple(card["item"]["shape"]), low=card["item"]["range"][0],
-                high=card["item"]["range"][1], step=card["item"]["step"], latent_size=card["latent_size"],
-                num_labels=card["num_labels"], latent_support=card.get("latent_support", "real"),
-                config=card.get("config", {}),
-            )  # fmt: skip
-            left_out = card.get("left_out", {})
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise InputError(f"{card_file}: received a card without {error}, expected that of a tfvae export") from error
-        try:
-            signatures = tf.saved_model.load(path).signatures
+            loaded = tf.saved_model.load(path)
         except Exception as error:
             line = str(error).strip().partition("\n")[0]
             raise InputError(f"--saved_model: {path}: received a SavedModel that cannot be loaded ({line})") from error
 
         def run(name: str, given: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            # The object must live as long: a signature alone does not keep its variables.
+            signatures = loaded.signatures
             if name not in signatures:
-                why = left_out.get(name, f"expected one of: {', '.join(sorted(signatures))}")
+                why = card.get("left_out", {}).get(name, f"expected one of: {', '.join(sorted(signatures))}")
                 raise InputError(f"--saved_model: {path} has no signature {name!r}: {why}")
             return signatures[name](**given)
 
-        return cls(origin=path, run=run, **facts)
+        try:
+            return cls._from_card(card, path, run)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InputError(
+                f"{card_file}: received a card without {error}, expected that of a tfvae export"
+            ) from error
+
+    @classmethod
+    def _from_card(cls, card: dict[str, Any], origin: str, run: _Run) -> "Model":
+        item = card["item"]
+        return cls(
+            origin=origin, item_name=item["name"], item_shape=tuple(item["shape"]), low=item["range"][0],
+            high=item["range"][1], step=item["step"], latent_size=card["latent_size"], num_labels=card["num_labels"],
+            latent_support=card["latent_support"], config=card["config"], run=run,
+        )  # fmt: skip
 
     @property
     def dimensions(self) -> int:
@@ -171,8 +175,8 @@ class Model:
         if self.num_labels:
             if labels is None:
                 raise InputError(
-                    f"labels: received none, expected one of 0 ... {self.num_labels - 1} for each example: {self.origin} "
-                    "is a conditional model"
+                    f"labels: received none, expected one of 0 ... {self.num_labels - 1} for each example: "
+                    f"{self.origin} is a conditional model"
                 )
             given["label"] = tf.cast(labels, tf.int64)
         outputs = self.run(name, given)

@@ -65,7 +65,7 @@ def manifold(
     if latents is None:
         latents = (0, 1) if size == 2 or x is None else tuple(activity_order(model, x, labels)[:2])
     if len(set(latents)) != 2 or not all(0 <= latent < size for latent in latents):
-        raise InputError(f"--latents: received {list(latents)}, expected two of 0 ... {size - 1}")
+        raise InputError(f"--dimensions: received {list(latents)}, expected two of 0 ... {size - 1}")
     quantiles = np.linspace(0.5 / columns, 1 - 0.5 / columns, columns)
     which = np.full((columns, columns, size), 0.5)
     # The first latent grows to the right, the second upwards.
@@ -76,7 +76,7 @@ def manifold(
 
 
 def prior_quantiles(model: Model, shares: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """The z below which lie these shares of p(z) in each dimension, `[n, latent_size]` as `shares`, which are in (0, 1).
+    """The z below which lie these shares of p(z), in (0, 1), in each dimension: `[n, latent_size]` as `shares`.
 
     Of a prior with dependent dimensions they are those of the noise that it is an image of, or of each latent alone.
     """
@@ -126,7 +126,7 @@ def traversal(
       a sheet with a row for each latent.
     """
     if latents is not None and not all(0 <= latent < model.latent_size for latent in latents):
-        raise InputError(f"--latents: received {list(latents)}, expected some of 0 ... {model.latent_size - 1}")
+        raise InputError(f"--dimensions: received {list(latents)}, expected some of 0 ... {model.latent_size - 1}")
     chosen = np.asarray(activity_order(model, x, labels) if latents is None else latents)[:rows]
     center = model.rows("encode", item=x[:1], labels=None if labels is None else labels[:1])["mean"][0]
     low, high = np.quantile(_codes(model, x, labels, seed), [_TAIL, 1 - _TAIL], axis=0)

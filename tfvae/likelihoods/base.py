@@ -68,13 +68,23 @@ class _Item(tfd.Independent.__base__):
     """
 
     def _log_prob(self, x: tf.Tensor, **kwargs: Any) -> tf.Tensor:
-        each = self.distribution.log_prob(x, **kwargs)
-        size = self.event_shape.num_elements()
-        flat = tf.reshape(each, tf.concat([tf.shape(each)[: each.shape.rank - len(self.event_shape)], [size]], axis=0))
-        if tf.config.list_logical_devices("GPU"):
-            # There a product may be made of numbers with ten bits.
-            return tf.reduce_sum(flat, axis=-1)
-        return tf.linalg.matvec(flat, tf.ones([size], flat.dtype))
+        if hasattr(self.distribution, "log_prob_of_item"):
+            return self.distribution.log_prob_of_item(x, len(self.event_shape))
+        return sum_last(flat(self.distribution.log_prob(x, **kwargs), len(self.event_shape)))
+
+
+def flat(values: tf.Tensor, axes: int) -> tf.Tensor:
+    """`[..., *shape]` with the last `axes` axes, of known sizes, as one."""
+    size = values.shape[values.shape.rank - axes :].num_elements()
+    return tf.reshape(values, tf.concat([tf.shape(values)[: values.shape.rank - axes], [size]], axis=0))
+
+
+def sum_last(values: tf.Tensor) -> tf.Tensor:
+    """The sum over the last axis: see `_Item`."""
+    if tf.config.list_logical_devices("GPU"):
+        # There a product may be made of numbers with ten bits.
+        return tf.reduce_sum(values, axis=-1)
+    return tf.linalg.matvec(values, tf.ones([values.shape[-1]], values.dtype))
 
 
 def logits_of(mean: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def log_prob_of_observed(likelihood: tfd.Distribution, x: tf.Tensor, mask: tf.Te
     Raises:
       NotImplementedError: for dimensions that are not independent, where none is registered.
     """
-    if not hasattr(likelihood, "distribution"):
+    if not isinstance(likelihood, tfd.Independent.__base__):
         raise NotImplementedError(f"the dimensions of {type(likelihood).__name__} are not known to be independent")
     each = likelihood.distribution.log_prob(x)
     return tf.reduce_sum(tf.where(mask, each, 0.0), axis=range(1, each.shape.rank))
@@ -72,7 +72,7 @@ def draw(likelihood: tfd.Distribution, uniforms: tf.Tensor) -> tf.Tensor:
     Raises:
       NotImplementedError: for a distribution that has no way registered.
     """
-    if hasattr(likelihood, "distribution"):  # what independent dimensions are made of
+    if isinstance(likelihood, tfd.Independent.__base__):
         return draw(likelihood.distribution, uniforms)
     raise NotImplementedError(f"no draws of {type(likelihood).__name__} are known")
 
@@ -85,7 +85,7 @@ def _(likelihood: tfd.Distribution, uniforms: tf.Tensor) -> tf.Tensor:
 
 @draw.register(tfd.Bernoulli)
 def _(likelihood: tfd.Bernoulli, uniforms: tf.Tensor) -> tf.Tensor:
-    return tf.cast(uniforms < likelihood.probs_parameter(), tf.float32)
+    return tf.cast(1.0 - uniforms < likelihood.probs_parameter(), tf.float32)
 
 
 @draw.register(tfd.Categorical)
@@ -117,7 +117,7 @@ def _(likelihood: Columns, uniforms: tf.Tensor) -> tf.Tensor:
 def _smallest(cdf: Callable[[tf.Tensor], tf.Tensor], uniforms: tf.Tensor, highest: tf.Tensor) -> tf.Tensor:
     """The smallest whole number from 0 to about `highest` whose distribution function reaches u, by halving."""
     low = tf.zeros_like(uniforms) - 1.0  # F(low) < u <= F(high)
-    high = tf.ceil(highest) + tf.zeros_like(uniforms)
+    high = tf.math.ceil(highest) + tf.zeros_like(uniforms)
 
     def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         middle = tf.floor((low + high) / 2.0)

@@ -144,9 +144,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
             return level + 1.0, total + weight(level) * self._from_level(level)
 
         start = (tf.ones([], self.dtype), tf.zeros_like(self._loc[..., 0]))
-        return tf.while_loop(
-            lambda level, _: level <= self._top, add, start, maximum_iterations=int(self._top)
-        )[1]
+        return tf.while_loop(lambda level, _: level <= self._top, add, start, maximum_iterations=int(self._top))[1]
 
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
         which, where = tfp.random.split_seed(seed, n=2, salt="discretized_logistic")

@@ -1,5 +1,6 @@
 """What a run leaves besides its checkpoints, and which of it is missing or out of date."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from tfvae import config as config_lib
 from tfvae.config import Config
 from tfvae.data import DataSet
+from tfvae.errors import InputError
 from tfvae.evaluation import Estimator, Importance, estimate
 from tfvae.evaluation.measures import MEASURES, measure
 from tfvae.export import export_saved_model
@@ -81,12 +83,18 @@ def write_evaluation(
     """
     examples, seed = dataset.split(split), config.evaluation.seed
     name = f"{split}_{estimator.tag}"
+    partial = os.path.join(place.evaluations, f".{name}.partial.npz")
     make_folder(place.evaluations, flag="--workdir")
     with tqdm(total=examples.num_examples, desc=f"{split}, {estimator.tag}", unit=" examples", disable=_quiet()) as bar:
 
         def progress(done: int, total: int) -> None:
+            if bar.initial is None:
+                # What was done before tells nothing of the time that is left.
+                bar.initial = bar.n = done
             bar.total = total
             bar.update(done - bar.n)
+
+        bar.initial = None
 
         result = estimate(
             vae,
@@ -94,33 +102,38 @@ def write_evaluation(
             estimator,
             seed=seed,
             num_levels=dataset.num_levels if config.data.dequantize else None,
-            partial=os.path.join(place.evaluations, f".{name}.partial.npz"),
-            version=step,
+            partial=partial,
+            version=[step, config_lib.to_dict(config)],
             progress=progress,
         )
     found = result.summary | {"step": step}
-    if output:
-        write_atomically(output, npz(result.columns))
     write_json(os.path.join(place.evaluations, f"{name}.json"), found)
+    if output:
+        _write_columns(output, result.columns)
     if isinstance(estimator, Importance):
         before = read_json(place.evaluation_file) if os.path.exists(place.evaluation_file) else {}
         if (before.get("split"), before.get("step")) == (split, step):
             found |= {name: before[name] for name in MEASURES if name in before}
-        found |= _measured(measures, vae, dataset, split, seed)
         write_json(place.evaluation_file, found)
         # A run ends with the test split: another in its place is not that output.
         _record(place, "evaluation", step if split == "test" else -1, [os.path.basename(place.evaluation_file)])
+        # Each is kept as it comes, and the estimate until the last one is: an interruption loses one measure.
+        for measured in tqdm(measures, unit=" measures", disable=_quiet() or not measures):
+            found |= measure([measured], vae, dataset, examples, seed=seed)
+            write_json(place.evaluation_file, found)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(partial)
     return found
 
 
-def _measured(names: Sequence[str], vae: VAE, dataset: DataSet, split: str, seed: int) -> dict[str, Any]:
-    with tqdm(total=len(names), unit=" measures", disable=_quiet() or not names) as bar:
-
-        def progress(name: str) -> None:
-            bar.set_description(name)
-            bar.update(names.index(name) - bar.n)
-
-        return measure(names, vae, dataset, dataset.split(split), seed=seed, progress=progress)
+def _write_columns(output: str, columns: dict[str, np.ndarray]) -> None:
+    try:
+        write_atomically(output, npz(columns))
+    except OSError as error:
+        raise InputError(
+            f"--output: received {output!r}, which cannot be written ({error.strerror}); the figures are in the work "
+            "directory, and the same command with another file makes it at once"
+        ) from error
 
 
 def _quiet() -> bool:

@@ -45,7 +45,7 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """Trains and evaluates each variant in a folder of its own, making only what is missing.
 
-    Writes `sweep.json`, anew after each run, and at the end `rate_distortion.png`.
+    Writes `sweep.json`, anew after each run, and at the end `rate_distortion.png`; the values of earlier calls stay.
 
     Args:
       config: what the variants have in common.
@@ -62,19 +62,28 @@ def sweep(
     """
     made = variants(config, field, values)
     check_folder(workdir, flag="--workdir")
-    rows: list[dict[str, Any]] = []
+    rows = _made_before(os.path.join(workdir, "sweep.json"), config, field)
     for number, variant in enumerate(made, 1):
         if verbose:
             print(f"run {number} of {len(made)}: {field} = {variant.value:g}", file=sys.stderr, flush=True)
         found = _run(variant.config, os.path.join(workdir, variant.name), verbose=verbose)
         figures = {name: found.get(name) for name in FIGURES}
-        rows.append({"value": variant.value, **figures, "workdir": variant.name})
-        written = {"config": config.name, "field": field, "split": found["split"], "units": "nats", "rows": rows}
-        write_json(os.path.join(workdir, "sweep.json"), written)
-    points = [Point(f"{row['value']:g}", row["rate"], row["distortion"]) for row in sorted(rows, key=_value)]
+        rows[variant.value] = {"value": variant.value, **figures, "workdir": variant.name}
+        written = {"config": config.name, "field": field, "split": found["split"], "units": "nats"}
+        write_json(os.path.join(workdir, "sweep.json"), written | {"rows": list(rows.values())})
+    in_order = sorted(rows.values(), key=_value)
+    points = [Point(f"{row['value']:g}", row["rate"], row["distortion"]) for row in in_order]
     plot = rate_distortion(points, title=f"{config.name}: {field}")
     write_atomically(os.path.join(workdir, "rate_distortion.png"), plot)
-    return rows
+    return [rows[variant.value] for variant in made]
+
+
+def _made_before(path: str, config: Config, field: str) -> dict[float, dict[str, Any]]:
+    """The rows of a sweep of the same config and field, by their values."""
+    before = read_json(path) if os.path.isfile(path) else {}
+    if (before.get("config"), before.get("field")) != (config.name, field):
+        return {}
+    return {row["value"]: row for row in before["rows"]}
 
 
 def variants(config: Config, field: str, values: Sequence[str]) -> list[Variant]:

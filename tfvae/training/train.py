@@ -92,7 +92,9 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     dataset = load_data(config)
     # To count labels may take a pass over the data.
     num_labels = dataset.labels_for(config.data) if config.model.conditional else 0
-    found = dataclasses.replace(config.data, item_shape=dataset.item_shape, num_labels=num_labels)
+    found = dataclasses.replace(
+        config.data, item_shape=dataset.item_shape, num_labels=num_labels, encoding=dataset.encoding
+    )
     config = dataclasses.replace(config, data=found)
     training, state = config.training, RunState()
     tf_keras.utils.set_random_seed(training.seed)

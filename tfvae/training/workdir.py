@@ -19,6 +19,8 @@ CHECKPOINTS = ("best", "last")
 # Where data lie and what is kept or shown, which changes no number.
 _FREE = {"data.data_dir", "data.download", "training.checkpoints_to_keep", "training.pictures_every"}
 
+_LONGEST = 200  # characters of a value in a message: a vocabulary has thousands
+
 
 @dataclasses.dataclass(frozen=True)
 class WorkDir:
@@ -77,7 +79,7 @@ class WorkDir:
             for name in _FREE & differing.keys():
                 del differing[name]
             if differing:
-                fields = "; ".join(f"{k}: {new!r}, there {old!r}" for k, (new, old) in differing.items())
+                fields = "; ".join(f"{k}: {_cut(new)}, there {_cut(old)}" for k, (new, old) in differing.items())
                 raise InputError(f"--workdir: {self.path} holds the run of another config, which differs in {fields}")
         elif os.path.isdir(self.path) and Checkpoints.exist_in(self.checkpoints):
             raise InputError(f"--workdir: {self.path} holds checkpoints but no config.json, expected a new folder")
@@ -116,3 +118,9 @@ class WorkDir:
         step = Checkpoints(self.checkpoints, vae).restore_for_use(checkpoint)
         logging.info("restored the %s checkpoint of step %d", checkpoint, step)
         return vae, config, step
+
+
+def _cut(value: object) -> str:
+    """A value for a message."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from tfvae.component import bounded, choice
 from tfvae.evaluation import annealing
+from tfvae.evaluation.common import standard_error
 from tfvae.evaluation.estimators import base
 from tfvae.evaluation.estimators.base import Columns, Estimator, average
-from tfvae.evaluation.estimators.importance import Importance
+from tfvae.evaluation.estimators.importance import Importance, degenerated
 from tfvae.evaluation.latent_space import LatentSpace
 from tfvae.vae import VAE
 
@@ -19,6 +20,12 @@ _ROWS = 50
 
 # Of the warm-up, whose step sizes need no more.
 _WARM_UP_CHAINS = 4
+
+# Columns of the other estimators on the examples of `BDMC`.
+_SHARED = ("log_likelihood", "monte_carlo_variance", "effective_sample_size")
+
+# Errors outside the bracket that are no chance any more.
+_FAR = 4.0
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -167,8 +174,9 @@ class BDMC(_Annealed):
             "upper_bound_variance": backward["monte_carlo_variance"],
             "effective_sample_size": forward["effective_sample_size"],
             "acceptance": forward["acceptance"],
-            **{f"{name}_importance": importance[name] for name in ("log_likelihood", "monte_carlo_variance")},
-            **{f"{name}_ais": again[name] for name in ("log_likelihood", "monte_carlo_variance")},
+            "effective_sample_size_backward": backward["effective_sample_size"],
+            **{f"{name}_importance": importance[name] for name in _SHARED},
+            **{f"{name}_ais": again[name] for name in _SHARED},
         }
 
     def summary(self, columns: Columns) -> dict[str, Any]:
@@ -179,9 +187,41 @@ class BDMC(_Annealed):
         return {
             **bounds,
             "gap": bounds["upper_bound"] - bounds["lower_bound"],
+            "gap_standard_error": standard_error(columns["upper_bound"] - columns["lower_bound"]),
+            "gap_monte_carlo_error": _joint_error(bounds, "lower_bound", "upper_bound"),
             **_Annealed.summary(self, columns),
             **{tag: _other(columns, tag) for tag in ("importance", "ais")},
         }
+
+    def warnings(self, vae: VAE, columns: Columns) -> list[str]:
+        """Those of its parts, and where an estimator that must lie in the bracket does not."""
+        back = {**columns, "effective_sample_size": columns["effective_sample_size_backward"]}
+        found = [
+            *_Annealed.warnings(self, vae, columns),
+            *(f"chains back: {text}" for text in _Annealed.warnings(self, vae, back) if "weight" in text),
+            *(
+                f"importance: {text}"
+                for text in degenerated(columns["effective_sample_size_importance"], self.num_samples)
+            ),
+        ]
+        summary = self.summary(columns)
+        for tag in ("importance", "ais"):
+            for bound, sign in (("lower_bound", 1.0), ("upper_bound", -1.0)):
+                outside = sign * (summary[bound] - summary[tag]["log_likelihood"])
+                errors = [columns[f"{bound}_variance"], columns[f"monte_carlo_variance_{tag}"]]
+                error = float(np.sqrt(np.nansum(errors)) / len(errors[0]))
+                if outside > _FAR * error:
+                    found.append(
+                        f"{tag} lies {outside:.3g} nats outside the bracket, beyond its {bound}, where the error is "
+                        f"{error:.2g}: take more temperatures or chains"
+                    )
+        return found
+
+
+def _joint_error(found: dict[str, Any], *names: str) -> float | None:
+    """The Monte Carlo error of a difference of independent figures; None where one is unknown."""
+    errors = [found[f"{name}_monte_carlo_error"] for name in names]
+    return None if None in errors else float(np.sqrt(np.sum(np.square(errors))))
 
 
 def _bound(log_weights: tf.Tensor) -> dict[str, tf.Tensor]:

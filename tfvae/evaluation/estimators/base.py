@@ -12,7 +12,8 @@ from tfvae.evaluation.common import standard_error
 from tfvae.reparameterization import draw_prior, reparameterize
 from tfvae.vae import VAE
 
-# Rows x samples that are decoded at once: bounds memory whatever the settings.
+# Rows x samples that are decoded at once, or rows x chains where one row has fewer: that bounds memory. The draws that
+# `hmc_density` fits a density to are held besides, and the chains of one row are moved together.
 DECODES_AT_ONCE = 5_000
 
 # Weights of so few effective samples are off by a third of a nat and more.

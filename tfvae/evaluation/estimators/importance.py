@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae.component import bounded
+from tfvae.evaluation.common import standard_error
 from tfvae.evaluation.estimators.base import (
     DECODES_AT_ONCE,
     FEW_SAMPLES,
@@ -58,19 +59,32 @@ class Importance(Estimator):
         rate, distortion = float(columns["rate"].mean()), float(columns["distortion"].mean())
         return {
             "elbo": -(rate + distortion),
+            "elbo_standard_error": standard_error(columns["rate"] + columns["distortion"]),
             "rate": rate,
+            "rate_standard_error": standard_error(columns["rate"]),
             "distortion": distortion,
+            "distortion_standard_error": standard_error(columns["distortion"]),
             "num_samples": self.num_samples,
             "effective_sample_size": float(np.median(columns["effective_sample_size"])),
         }
 
     def warnings(self, vae: VAE, columns: Columns) -> list[str]:
         """Says where the weights have degenerated."""
-        few = int((columns["effective_sample_size"] < FEW_SAMPLES).sum())
-        if not few or self.num_samples < 2 * FEW_SAMPLES:
-            return []
-        total = len(columns["effective_sample_size"])
-        return [
-            f"the weights have degenerated for {few} of {total} examples: below {FEW_SAMPLES} effective samples of "
-            f"{self.num_samples}, so that the bound is loose there; take more samples, or another estimator"
-        ]
+        return degenerated(columns["effective_sample_size"], self.num_samples)
+
+
+def degenerated(effective: np.ndarray, num_samples: int) -> list[str]:
+    """A warning where the weights of examples have degenerated.
+
+    Args:
+      effective: the effective sample size of each example, `[n]`.
+      num_samples: K. Of a small one so many effective samples as `FEW_SAMPLES` cannot be: a quarter of it is few.
+    """
+    limit = min(float(FEW_SAMPLES), num_samples / 4)
+    few = int((effective < limit).sum())
+    if not few:
+        return []
+    return [
+        f"the weights have degenerated for {few} of {len(effective)} examples: below {limit:g} effective samples of "
+        f"{num_samples}, so that the bound is loose there; take more samples, or another estimator"
+    ]
