@@ -90,7 +90,7 @@ def reference_fit(weights, x, batch_size, num_samples, full):
     ("batch_size", "num_rows", "num_samples"),
     [
         (1, 3, 1),
-        (7, 16, 1),
+        pytest.param(7, 16, 1, marks=pytest.mark.slow),
         (7, 16, 5),
         (100, 130, 1),
         pytest.param(1, 3, 5, marks=pytest.mark.slow),

@@ -7,6 +7,8 @@ import tensorflow as tf
 from tests.helpers import small_vae
 from tfvae import likelihoods, posteriors, priors
 from tfvae.export import module
+from tfvae.export.served import Served
+from tfvae.export.stateless import without_draws
 from tfvae.kinds import Likelihood, Posterior
 
 SIZE = 4
@@ -38,9 +40,17 @@ ITEMS = {
 }
 
 
-def traced(vae):
-    """The signatures as an export saves them."""
-    return module.trace(vae, (SIZE,), num_samples=3)[1]
+class Traced:
+    """The signatures as an export saves them, each when it is asked for."""
+
+    def __init__(self, vae):
+        self.served, self.made = Served(vae, (SIZE,), 3), {}
+
+    def __getitem__(self, name):
+        if name not in self.made:
+            with without_draws(self.served.vae):
+                self.made[name] = module._trace(self.served, name)
+        return self.made[name]
 
 
 def test_every_likelihood_is_tried():
@@ -50,7 +60,7 @@ def test_every_likelihood_is_tried():
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_likelihood(name):
     vae = small_vae((SIZE,), likelihood=LIKELIHOODS[name])
-    signatures = traced(vae)
+    signatures = Traced(vae)
     good, bad = (np.array(item, np.float32) for item in ITEMS[name])
     x = tf.constant(np.stack([good, bad, good]))
     seed = tf.constant([1, 2, 1], tf.int64)
@@ -68,7 +78,7 @@ def test_likelihood(name):
 
 
 def test_numbers_between_levels_count_as_the_nearest():
-    signatures = traced(small_vae((SIZE,), likelihood=LIKELIHOODS["discretized_logistic"]))
+    signatures = Traced(small_vae((SIZE,), likelihood=LIKELIHOODS["discretized_logistic"]))
     x, seed = tf.constant([[0.3, 0.7, 0.1, 0.9], [0.25, 0.75, 0.0, 1.0]]), tf.constant([1, 1], tf.int64)
     elbo = signatures["score"](vector=x, seed=seed)["elbo"]
     np.testing.assert_allclose(elbo[0], elbo[1], rtol=1e-5)
@@ -79,7 +89,7 @@ def test_posterior(tag):
     posterior = getattr(posteriors, Posterior.registry[tag].__name__)()
     prior = PRIORS.get(posterior.support, priors.StandardNormal())
     vae = small_vae((SIZE,), posterior=posterior, prior=prior)
-    signatures = traced(vae)
+    signatures = Traced(vae)
     x = tf.constant(np.random.default_rng(0).integers(0, 2, (3, SIZE)), tf.float32)
     moments = signatures["encode"](vector=x)
     assert all(np.isfinite(moments[name]).all() for name in ("mean", "stddev")) and np.all(moments["stddev"] > 0)

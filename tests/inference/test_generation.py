@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.export.test_parts import LIKELIHOODS, SIZE
 from tests.helpers import binary_data, small_vae
 from tests.inference.stubs import stub_model
 from tfvae import posteriors, priors
@@ -79,3 +80,16 @@ def test_the_aggregate_posterior_keeps_to_the_support(posterior, prior):
 def test_the_aggregate_posterior_needs_examples():
     with pytest.raises(InputError, match="received 5 examples for the aggregate posterior, expected at least 6"):
         AggregatePosterior.fit(Model.of(small_vae()), binary_data(5))
+
+
+@pytest.mark.parametrize("name", sorted(LIKELIHOODS))
+def test_every_likelihood_gives_new_data(name):
+    vae = small_vae((SIZE,), likelihood=LIKELIHOODS[name])
+    model = Model.of(vae)
+    means = samples(model, 4)
+    assert means.items.shape == (4, SIZE) and np.isfinite(means.items).all()
+    if name == "multinomial":
+        with pytest.raises(InputError, match="no signature 'decode_sample': no draws of BagOfWords are known"):
+            samples(model, 4, values="sample")
+    else:
+        assert vae.support.contains(samples(model, 4, values="sample").items).all()

@@ -146,7 +146,7 @@ def test_epochs_may_be_raised_and_the_run_equals_one_never_stopped(copy, tmp_pat
     assert_same(weights(copy), weights(straight))
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_steps_made_together_equal_steps_made_alone(jit, tmp_path):
     only_train(tmp_path / "alone", num_epochs=2, steps_per_execution=1, jit_compile=jit)
     only_train(tmp_path / "together", num_epochs=2, steps_per_execution=10, jit_compile=jit)
@@ -162,8 +162,15 @@ def test_another_config_is_refused_with_its_differing_fields(copy):
         only_train(copy, num_epochs=3)
 
 
-@pytest.mark.parametrize("what", ["data-00000-of-00001", "index"])
-@pytest.mark.parametrize("damage", ["cut", "flip"])
+@pytest.mark.parametrize(
+    ("what", "damage"),
+    [
+        ("data-00000-of-00001", "flip"),
+        ("index", "cut"),
+        pytest.param("data-00000-of-00001", "cut", marks=pytest.mark.slow),
+        pytest.param("index", "flip", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(copy, what, damage, caplog):
     before = weights(copy)
     path = copy / "run" / "checkpoints" / f"ckpt-108.{what}"

@@ -16,8 +16,9 @@ class DataConfig:
     """Where examples come from and how they are prepared: see `tfvae.data`.
 
     Attributes:
-      source: `digits`, `digits_table`, `shapes`, `tfds:<name>`, `npz:<file>`, `images:<folder>` or
-        `tfrecord:<glob>`.
+      source: `digits`, `digits_table`, `shapes`, `tfds:<name>`, `npz:<file>`, `images:<folder>`,
+        `tfrecord:<glob>`; sounds: `tones`, `wav:<folder>`; text: `sentences`, `text:<file>`, `topics`,
+        `words:<file>`; tables: `table:<name>`, `csv:<file>`.
       data_dir: folder of prepared TFDS sets; empty: `TFDS_DATA_DIR` or TFDS's default.
       download: whether TFDS may download a set that is not prepared.
       train_split, validation_split, test_split: TFDS split expressions or TFRecord globs;
@@ -26,9 +27,13 @@ class DataConfig:
       split_order: `random` permutes (seeded) before it cuts, `sequential` keeps the order of
         the source, for frames of a video where neighbours would leak.
       split_seed: seed of that permutation.
-      item_shape: shape of one example; empty: as found in the data.
+      item_shape: shape of one example; empty: as found in the data. Sounds are cut into patches of this
+        (frames, bins, 1), lines of text to this (length,), and bags have this number of (words,).
       num_labels: labels of the examples, for a conditional model; 0: as found in the data; more than are found
         where some do not occur.
+      encoding: how text becomes numbers: the characters or words in the order of their codes, or how each
+        column of a table does (`tfvae.data.tables`); empty: as found in the data. A run keeps what was found.
+      sample_rate: samples of a second that sounds are brought to, in Hz.
       resize: (height, width) that images of a folder, TFDS or TFRecords get; empty: as they are.
       grayscale: whether they become one channel.
       scale: `unit` brings values into [0, 1]; `none` takes them as they are stored: grey levels, counts,
@@ -53,6 +58,8 @@ class DataConfig:
     split_seed: int = bounded(0, low=0, high=2**32 - 1)
     item_shape: tuple[int, ...] = bounded((), low=1)
     num_labels: int = bounded(0, low=0)
+    encoding: tuple[str, ...] = ()
+    sample_rate: int = bounded(8_000, low=1_000, high=192_000)
     resize: tuple[int, ...] = bounded((), low=1)
     grayscale: bool = False
     scale: str = choice("unit", "none")

@@ -11,16 +11,19 @@ from absl import logging
 
 from tfvae.config import DataConfig
 from tfvae.data.arrays import read_digits, read_digits_table, read_npz
+from tfvae.data.audio import read_tones, read_wav
 from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split, readable
 from tfvae.data.folder import read_folder
 from tfvae.data.pipeline import Preparation
 from tfvae.data.shapes import read_shapes
 from tfvae.data.storage import Found, Storage
+from tfvae.data.tables import read_csv, read_table
+from tfvae.data.text import read_lines, read_sentences, read_topics, read_words
 from tfvae.data.tfds_source import read_tfds
 from tfvae.data.tfrecord import read_tfrecords
 from tfvae.errors import InputError
 
-__all__ = ["DataSet", "Split", "Whole", "load", "load_whole"]
+__all__ = ["ENCODED", "DataSet", "Split", "Whole", "load", "load_whole"]
 
 _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "digits": read_digits,
@@ -30,7 +33,18 @@ _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "npz:<file>": read_npz,
     "images:<folder>": read_folder,
     "tfrecord:<glob>": read_tfrecords,
+    "tones": read_tones,
+    "wav:<folder>": read_wav,
+    "sentences": read_sentences,
+    "text:<file>": read_lines,
+    "topics": read_topics,
+    "words:<file>": read_words,
+    "table:<name>": read_table,
+    "csv:<file>": read_csv,
 }
+
+# The schemes that `data.encoding` is of.
+ENCODED = ("sentences", "text", "topics", "words", "table", "csv")
 
 # Examples of a streamed source that `check` is shown.
 _CHECKED_OF_STREAM = 1_000
@@ -55,7 +69,9 @@ def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> Data
 
 def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
     found = _read(config)
-    num_levels, (train, validation, test) = _prepared(config, found, list(zip(SPLIT_NAMES, found.splits(), strict=True)))
+    num_levels, (train, validation, test) = _prepared(
+        config, found, list(zip(SPLIT_NAMES, found.splits(), strict=True))
+    )
     if config.item_shape and config.item_shape != train.item_shape:
         logging.info(
             "data.item_shape: examples of %s are %s, not %s: the data's shape is taken",
@@ -75,15 +91,14 @@ def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
         label_names=found.label_names,
         factor_names=found.factor_names,
         factor_sizes=found.factor_sizes,
+        encoding=found.encoding,
         train=train,
         validation=validation,
         test=test,
     )
 
 
-def _prepared(
-    config: DataConfig, found: Found, named: list[tuple[str, Storage]]
-) -> tuple[int | None, list[Split]]:
+def _prepared(config: DataConfig, found: Found, named: list[tuple[str, Storage]]) -> tuple[int | None, list[Split]]:
     """The number of levels, and the splits of these names."""
     num_levels = found.num_levels
     if config.scale == "unit" and num_levels == 256 and max(storage.largest() for _, storage in named) <= 1:
@@ -131,5 +146,10 @@ def _read(config: DataConfig) -> Found:
     for form, read in _SOURCES.items():
         # `digits:x` and `npz:` are as wrong as `foo:x`.
         if form.partition(":")[0] == scheme and (":" in form) == bool(rest):
+            if config.encoding and scheme not in ENCODED:
+                raise InputError(
+                    f"data.encoding: received {len(config.encoding)} entries, expected none: a {scheme!r} source is no "
+                    "text and no table"
+                )
             return read(rest, config)
     raise InputError(f"data.source: received {config.source!r}, expected one of: {', '.join(_SOURCES)}")

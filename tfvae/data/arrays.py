@@ -9,7 +9,7 @@ import numpy as np
 
 from tfvae.config import DataConfig
 from tfvae.data import paths, splits
-from tfvae.data.paths import first_line
+from tfvae.data.paths import first_line, refusal
 from tfvae.data.storage import Found
 from tfvae.errors import InputError
 
@@ -37,10 +37,7 @@ def read_digits_table(_: str, config: DataConfig) -> Found:
     `likelihoods.Table` for it: `("categorical:10", "poisson", "bernoulli", "gaussian",
     "gaussian", "gaussian", "gaussian")`.
     """
-    if config.scale != "none":
-        raise InputError(
-            f"data.scale: received {config.scale!r}, expected 'none': columns of 'digits_table' leave [0, 1]"
-        )
+    splits.require_stored(config, "columns of 'digits_table' leave [0, 1]")
     digits = _digits(config)
     levels = digits.images
     rows, columns = np.mgrid[:8, :8]
@@ -99,9 +96,7 @@ def read_npz(path: str, config: DataConfig) -> Found:
     images = _shaped(arrays[key], file, key)
     images, num_levels = (_unit if config.scale == "unit" else _unscaled)(images, file, key)
     labels, described = (_factors if "factors" in arrays else _labels)(arrays, len(images), file)
-    return Found.of_arrays(
-        images, labels, lambda: splits.cut(len(images), config), num_levels=num_levels, **described
-    )
+    return Found.of_arrays(images, labels, lambda: splits.cut(len(images), config), num_levels=num_levels, **described)
 
 
 def _load(file: str) -> dict[str, np.ndarray]:
@@ -112,29 +107,29 @@ def _load(file: str) -> dict[str, np.ndarray]:
             # Objects are pickles, and a pickle runs whatever code its author put into it.
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise _error(file, "a single array", "an .npz file with the key 'images'")
+                raise refusal(file, "a single array", "an .npz file with the key 'images'")
             keys = [key for key in ("images", "data") if key in archive.files]
             if len(keys) != 1:
-                raise _error(file, f"the keys {archive.files}", "the key 'images' or, instead of it, 'data'")
+                raise refusal(file, f"the keys {archive.files}", "the key 'images' or, instead of it, 'data'")
             known = (*keys, "labels", "factors", "factor_names")
             return {key: archive[key] for key in known if key in archive.files}
     except InputError:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise _error(file, f"a file that cannot be read ({first_line(error)})", "an .npz file") from error
+        raise refusal(file, f"a file that cannot be read ({first_line(error)})", "an .npz file") from error
     except ValueError as error:
         if "allow_pickle" not in str(error) and "pickle" not in str(error).lower():
-            raise _error(file, f"a damaged array ({first_line(error)})", "numbers") from error
+            raise refusal(file, f"a damaged array ({first_line(error)})", "numbers") from error
         # `numpy.load` says the same of an array of objects and of a file in no format of its own.
-        raise _error(file, "pickled objects or another format", "an .npz file of plain numbers") from error
+        raise refusal(file, "pickled objects or another format", "an .npz file of plain numbers") from error
 
 
 def _shaped(images: np.ndarray, file: str, key: str) -> np.ndarray:
     """Real numbers `[N, *item_shape]`; a matrix for each example becomes an image of one channel."""
     if images.dtype.kind not in "biuf":
-        raise _error(file, f"{key!r} of type {images.dtype}", "integers, booleans or floats")
+        raise refusal(file, f"{key!r} of type {images.dtype}", "integers, booleans or floats")
     if images.ndim not in (2, 3, 4) or not images.size:
-        raise _error(
+        raise refusal(
             file, f"{key!r} of shape {images.shape}", "[N, height, width], [N, height, width, channels] or [N, size]"
         )
     return images[..., None] if images.ndim == 3 else images
@@ -147,12 +142,12 @@ def _unscaled(images: np.ndarray, file: str, key: str) -> tuple[np.ndarray, int 
     with np.errstate(over="ignore"):
         values = images.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
-        raise _error(file, f"values in {key!r} that are NaN, infinite or too large for float32", "finite numbers")
+        raise refusal(file, f"values in {key!r} that are NaN, infinite or too large for float32", "finite numbers")
     if images.dtype.kind in "iu":
         # The comparison is made in float64, which holds each integer below 2^53.
         inexact = (values != images) | (np.abs(values) >= 2.0**53)
         if inexact.any():
-            raise _error(
+            raise refusal(
                 file, f"the integer {images[inexact][0]} in {key!r}", "integers that float32 holds (all up to 2^24)"
             )
     return values, None
@@ -163,11 +158,11 @@ def _unit(images: np.ndarray, file: str, key: str) -> tuple[np.ndarray, int | No
     # One NaN or infinity makes the minimum or the maximum one.
     low, high = images.min(), images.max()
     if images.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-        raise _error(file, f"NaN or infinite values in {key!r}", "floats in [0, 1]")
+        raise refusal(file, f"NaN or infinite values in {key!r}", "floats in [0, 1]")
     top = 1 if images.dtype.kind == "f" else 255
     if low < 0 or high > top:
         unit = "floats in [0, 1]" if top == 1 else "integers in 0 ... 255"
-        raise _error(
+        raise refusal(
             file,
             f"values from {low:g} to {high:g} in {key!r}",
             f"{unit}, or data.scale = 'none' for values as they are",
@@ -183,17 +178,17 @@ _Described = tuple[np.ndarray | None, dict[str, tuple[Any, ...]]]
 
 def _labels(arrays: dict[str, np.ndarray], size: int, file: str) -> _Described:
     if "factor_names" in arrays:
-        raise _error(file, "the key 'factor_names' alone", "'factors' beside it")
+        raise refusal(file, "the key 'factor_names' alone", "'factors' beside it")
     if "labels" not in arrays:
         return None, {}
     labels = arrays["labels"]
     if labels.shape != (size,):
-        raise _error(file, f"'labels' of shape {labels.shape}", f"[{size}], one for each image")
+        raise refusal(file, f"'labels' of shape {labels.shape}", f"[{size}], one for each image")
     if labels.dtype.kind in "US":
         names, labels = np.unique(labels, return_inverse=True)
         return labels.astype(np.int64), {"label_names": tuple(str(name) for name in names.astype(str))}
     if labels.dtype.kind not in "biu":
-        raise _error(file, f"'labels' of type {labels.dtype}", "integers or strings")
+        raise refusal(file, f"'labels' of type {labels.dtype}", "integers or strings")
     return labels.astype(np.int64), {}
 
 
@@ -201,16 +196,16 @@ def _factors(arrays: dict[str, np.ndarray], size: int, file: str) -> _Described:
     """Labels that are places in the grid of the factors, 0 ... the largest of each."""
     factors = arrays["factors"]
     if "labels" in arrays:
-        raise _error(file, "the keys 'labels' and 'factors'", "one of the two")
+        raise refusal(file, "the keys 'labels' and 'factors'", "one of the two")
     if factors.ndim != 2 or len(factors) != size or not factors.size:
-        raise _error(file, f"'factors' of shape {factors.shape}", f"[{size}, num_factors], a row for each image")
+        raise refusal(file, f"'factors' of shape {factors.shape}", f"[{size}, num_factors], a row for each image")
     if factors.dtype.kind not in "biu":
-        raise _error(file, f"'factors' of type {factors.dtype}", "integers")
+        raise refusal(file, f"'factors' of type {factors.dtype}", "integers")
     if factors.min() < 0:
-        raise _error(file, f"values from {factors.min()} to {factors.max()} in 'factors'", "integers of at least 0")
+        raise refusal(file, f"values from {factors.min()} to {factors.max()} in 'factors'", "integers of at least 0")
     sizes = tuple(int(largest) + 1 for largest in factors.max(axis=0))
     if math.prod(sizes) > np.iinfo(np.int64).max:
-        raise _error(file, f"'factors' with {math.prod(sizes)} combinations", "fewer than 2^63")
+        raise refusal(file, f"'factors' with {math.prod(sizes)} combinations", "fewer than 2^63")
     labels = np.ravel_multi_index(tuple(factors.astype(np.int64).T), sizes)
     return labels, {"factor_names": _factor_names(arrays, len(sizes), file), "factor_sizes": sizes}
 
@@ -220,14 +215,10 @@ def _factor_names(arrays: dict[str, np.ndarray], count: int, file: str) -> tuple
         return tuple(f"factor_{number}" for number in range(count))
     names = arrays["factor_names"]
     if names.shape != (count,):
-        raise _error(file, f"'factor_names' of shape {names.shape}", f"[{count}], one for each factor")
+        raise refusal(file, f"'factor_names' of shape {names.shape}", f"[{count}], one for each factor")
     if names.dtype.kind not in "US":
-        raise _error(file, f"'factor_names' of type {names.dtype}", "strings")
+        raise refusal(file, f"'factor_names' of type {names.dtype}", "strings")
     found = tuple(str(name) for name in names.astype(str))
     if len(set(found)) < count:
-        raise _error(file, f"'factor_names' {list(found)}", "a name of its own for each factor")
+        raise refusal(file, f"'factor_names' {list(found)}", "a name of its own for each factor")
     return found
-
-
-def _error(file: str, received: str, expected: str) -> InputError:
-    return InputError(f"data.source: {file}: received {received}, expected {expected}")

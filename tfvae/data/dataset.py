@@ -18,8 +18,7 @@ from tfvae.errors import InputError
 
 SPLIT_NAMES = ("train", "validation", "test")
 
-# Examples of a streamed source that stand for all of them in an average.
-_STREAMED_SAMPLE = 10_000
+_STREAMED_SAMPLE = 10_000  # examples of a streamed source that stand for all of them in an average
 
 
 @contextlib.contextmanager
@@ -235,8 +234,9 @@ class DataSet:
       item_shape: of one example.
       num_levels: grey levels of the stored values (256 for bytes, 17 for the digits); None for floats.
       label_names: names of the labels 0, 1, ...; empty where none are known.
-      factor_names, factor_sizes: of known factors, and the number of values of each; empty where none are known.
-        A label is then the place of an example in the grid of the factors: `np.ravel_multi_index`.
+      factor_names, factor_sizes: of known factors, and the number of values of each; empty where none are known. A
+        label is then the place of an example in their grid: `np.ravel_multi_index`.
+      encoding: how text became numbers: see `DataConfig`.
     """
 
     name: str
@@ -245,6 +245,7 @@ class DataSet:
     label_names: tuple[str, ...]
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
+    encoding: tuple[str, ...] = ()
     train: Split
     validation: Split
     test: Split

@@ -1,6 +1,5 @@
 """The source `images:<folder>`: PNG and JPEG files."""
 
-import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,7 @@ def read_folder(path: str, config: DataConfig) -> Found:
     """
     splits.refuse(config, *splits.SPLIT_FIELDS)
     folder = paths.find(path, source=config.source, expected="a folder")[0]
-    files, labels, names = _listing(folder) if os.path.isdir(folder) else ([folder], None, ())
+    files, labels, label_names, names = paths.listing(folder, _EXTENSIONS, kind="images")
     shape = _common_shape(files, config)
     megabytes = len(files) * int(np.prod(shape)) / 2**20
     if megabytes > config.memory_limit_mb:
@@ -53,37 +52,8 @@ def read_folder(path: str, config: DataConfig) -> Found:
         labels,
         lambda: splits.cut(len(files), config),
         num_levels=256,
-        label_names=names,
-        names=tuple(os.path.relpath(file, folder if os.path.isdir(folder) else os.path.dirname(folder)) for file in files),
-    )
-
-
-def _listing(folder: str) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
-    """The files, their labels int64 `[N]` or None, and the names of the labels."""
-    files = _images(folder)
-    subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    classes = {name: found for name in subfolders if (found := _images(os.path.join(folder, name)))}
-    if files and classes:
-        raise InputError(
-            f"data.source: received {folder!r} with images in it and in its subfolders ({', '.join(classes)}), "
-            "expected them in one of these places"
-        )
-    if not files and not classes:
-        raise InputError(
-            f"data.source: received {folder!r} without images, expected files ending in {', '.join(_EXTENSIONS)} "
-            "in it or in its subfolders"
-        )
-    if files:
-        return files, None, ()
-    labels = np.repeat(np.arange(len(classes)), [len(found) for found in classes.values()])
-    return [file for found in classes.values() for file in found], labels, tuple(classes)
-
-
-def _images(folder: str) -> list[str]:
-    return sorted(
-        entry.path
-        for entry in os.scandir(folder)
-        if entry.is_file() and entry.name[0] != "." and entry.name.lower().endswith(_EXTENSIONS)
+        label_names=label_names,
+        names=names,
     )
 
 

@@ -97,4 +97,10 @@ def refuse(config: DataConfig, *fields: str) -> None:
             )
 
 
+def require_stored(config: DataConfig, why: str) -> None:
+    """Raises `InputError` where values are to be brought into [0, 1], and says why they cannot."""
+    if config.scale != "none":
+        raise InputError(f"data.scale: received {config.scale!r}, expected 'none': {why}")
+
+
 SPLIT_FIELDS = tuple(f"{name}_split" for name in SPLIT_NAMES)

@@ -1,0 +1,161 @@
+"""`tools/complete.py` and what it asks for: every task by default, files, seeds, and one clear line for bad input."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import binary_data, digits_config, small_vae
+from tfvae import likelihoods
+from tfvae.errors import InputError
+from tfvae.inference.completion import METHODS, Importance, tasks
+from tfvae.inference.completion.importance import resampled
+from tfvae.inference.model import Model
+from tfvae.training import train_and_evaluate
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("complete")
+    train_and_evaluate(
+        digits_config(num_epochs=1, pictures_every=0), str(path / "run"), export_dir=str(path / "export"), verbose=False
+    )
+    return path
+
+
+def call(path, flags):
+    command = [sys.executable, str(ROOT / "tools" / "complete.py"), *flags.split()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=path)
+
+
+def test_the_script_with_defaults_alone_and_the_same_seed(workdir):
+    first = call(workdir, "--workdir=run")
+    assert first.returncode == 0 and "Traceback" not in first.stderr, first.stderr
+    figures = json.loads((workdir / "inpaint.json").read_text())
+    # Eight rows of truth, observed, mean, five draws and uncertainty.
+    image = Image.open(workdir / "inpaint.png")
+    assert image.size[0] / image.size[1] == pytest.approx((9 * 9 - 1) / (8 * 9 - 1))
+    assert figures["num_examples"] == 8 and figures["missing_numbers"] == 32
+    assert 0 < figures["mean_squared_error"] < 0.3 and -40 < figures["log_likelihood"] < 0
+    assert not list(workdir.glob(".tmp*"))
+
+
+# The tasks, in this process ---------------------------------------------------------------
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The default method is one that takes no time."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Short(Importance):
+        def latents(self, problem):
+            return resampled(problem, 8, 8)
+
+    monkeypatch.setitem(METHODS, "hmc", Short)
+
+
+def request_of(path, x, *, shape=(8, 8, 1), likelihood=None, **fields):
+    np.savez(path / "x.npz", **({"images": x} if x.ndim == 4 else {"data": x}))
+    model = Model.of(small_vae(shape, likelihood=likelihood))
+    return tasks.Request(**{"model": model, "input": str(path / "x.npz"), "count": 3} | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "observed"),
+    [
+        ({"task": "inpaint", "mask": "half"}, (8, 8, 1)),
+        ({"task": "denoise", "noise": "salt_and_pepper"}, (8, 8, 1)),
+        ({"task": "super_resolution"}, (4, 4, 1)),
+    ],
+)
+def test_what_a_task_makes(tmp_path, short, fields, observed):
+    x = binary_data(3, (8, 8, 1))
+    request = request_of(tmp_path, x, **fields)
+    given, found = tasks.run(request)
+    assert given.y.shape == (3, *observed)
+    np.testing.assert_array_equal(given.truth, x)
+    made, figures = tasks.sheet(request, given, found), tasks.figures(request, given, found)
+    assert made.columns == 9 and made.items.shape == (27, 8, 8, 1)
+    np.testing.assert_array_equal(made.items[::9], x)
+    np.testing.assert_array_equal(made.items[2::9], found.mean)
+    assert tasks.sheet(request, given, found, film=True).columns == 5
+    missing = given.observation.missing(given.y, (8, 8, 1))
+    assert figures["mean_squared_error"] == pytest.approx(np.mean((found.mean - x)[missing] ** 2))
+    made.write(request.model, str(tmp_path / "made.npz"))
+    with np.load(tmp_path / "made.npz") as arrays:
+        np.testing.assert_array_equal(arrays["observed"], given.y)
+        np.testing.assert_array_equal(~arrays["mask"], missing)
+        assert arrays["draws"].shape == (5, 3, 8, 8, 1) and arrays["stddev"].shape == (3, 8, 8, 1)
+
+
+def test_an_output_is_an_input_with_holes(tmp_path, short):
+    request = request_of(tmp_path, binary_data(3, (8, 8, 1)))
+    given, found = tasks.run(request)
+    tasks.sheet(request, given, found).write(request.model, str(tmp_path / "made.npz"))
+    again = tasks.Request(model=request.model, input=str(tmp_path / "made.npz"), mask="nan", count=3)
+    given_again, found_again = tasks.run(again)
+    np.testing.assert_array_equal(given_again.y, given.y)
+    assert given_again.truth is None and found_again.log_likelihood is None
+    np.testing.assert_array_equal(found_again.mean, found.mean)
+    assert tasks.sheet(again, given_again, found_again).columns == 8
+
+
+def test_a_table_with_holes(tmp_path, short):
+    kinds = ("categorical:3", "poisson", "gaussian")
+    x = np.array([[2, 3, 0.5], [0, 1, np.nan], [np.nan, 4, -1.0]], np.float32)
+    request = request_of(tmp_path, x, shape=(3,), likelihood=likelihoods.Table(columns=kinds), mask="nan")
+    _, found = tasks.run(request)
+    holes = np.isnan(x)
+    for values in (found.mean, *found.draws):
+        np.testing.assert_allclose(values[~holes], x[~holes])
+    assert np.isfinite(found.draws).all() and np.isfinite(found.stddev).all()
+    assert set(np.unique(found.draws[:, 2, 0])) <= {0.0, 1.0, 2.0}
+
+
+def test_what_is_corrupted_already_has_no_truth(tmp_path, short):
+    y = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    request = request_of(tmp_path, y, task="denoise", corrupted=True, count=2)
+    given, _ = tasks.run(request)
+    np.testing.assert_array_equal(given.y, y[:2])
+    assert given.truth is None
+    small = request_of(tmp_path, np.full((3, 4, 4, 1), 0.25), task="super_resolution", corrupted=True)
+    _, found = tasks.run(small)
+    np.testing.assert_allclose(found.draws.reshape(5, 3, 4, 2, 4, 2).sum(axis=(3, 5)), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"task": "sharpen"}, "--task: received 'sharpen', expected one of: inpaint, denoise, super_resolution"),
+        ({"method": "gibbs"}, "--method: received 'gibbs', expected one of: "),
+        ({"task": "denoise", "method": "metropolis"}, "--method: received metropolis, which is for inpaint, expected"),
+        ({"task": "denoise", "sigma": 0.0}, "--sigma: received 0, expected a number above 0"),
+        ({"task": "denoise", "noise": "bernoulli", "share": 1.0}, "--share: received 1, expected"),
+        ({"task": "denoise", "noise": "pink"}, "--noise: received 'pink', expected one of: gaussian"),
+        ({"task": "super_resolution", "factor": 3}, "--factor: received 3, expected a number above 1 that divides 8"),
+        ({"mask": "none.png"}, "--mask: received 'none.png', expected one of"),
+        ({"label": 3}, "--label: received 3, expected none"),
+        ({"values": "median"}, "--values: received 'median', expected one of: sample, mean"),
+        ({"task": "denoise", "corrupted": True, "input": None}, "--input: received none, expected a file"),
+    ],
+)
+def test_bad_input(tmp_path, short, fields, says):
+    with pytest.raises(InputError, match=says):
+        tasks.run(request_of(tmp_path, binary_data(3, (8, 8, 1)), **fields))
+
+
+def test_vectors_are_no_images_and_counts_have_no_ends(tmp_path, short):
+    with pytest.raises(InputError, match="--task: received super_resolution, .*are no images"):
+        tasks.run(request_of(tmp_path, binary_data(3, (8,)), shape=(8,), task="super_resolution"))
+    request = request_of(tmp_path, np.ones((3, 8)), shape=(8,), likelihood=likelihoods.Poisson(), task="denoise",
+                         noise="bernoulli")  # fmt: skip
+    with pytest.raises(InputError, match="--noise: received noise that needs a range, expected gaussian"):
+        tasks.run(request)
