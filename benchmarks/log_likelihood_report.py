@@ -74,7 +74,8 @@ def _measured(part: dict[str, Any]) -> str:
 
 
 def _mnist(part: dict[str, Any]) -> str:
-    error, sampling = part["log_likelihood_standard_error"], part["log_likelihood_monte_carlo_error"]
+    errors = "standard error over images {log_likelihood_standard_error:.3f}, Monte Carlo error "
+    errors = (errors + "{log_likelihood_monte_carlo_error:.3f}").format(**part)
     warnings = "".join(f"\n\nIts warning: {text}." for text in part["warnings"])
     return f"""## MNIST
 
@@ -83,7 +84,7 @@ K = {part["num_samples"]:,}:
 
 | | |
 |---|---|
-| log p(x) bound | {part["log_likelihood"]:.3f} nats, standard error over images {error:.3f}, Monte Carlo error {sampling:.3f} |
+| log p(x) bound | {part["log_likelihood"]:.3f} nats, {errors} |
 | ELBO from the same samples | {part["elbo"]:.3f} nats |
 | time of the call, with compilation | {part["seconds"]:.0f} s, {pace(part):,.0f} decodes/s |
 | peak memory of the process | {part["peak_memory_mb"]:,.0f} MB |{warnings}"""
@@ -168,7 +169,7 @@ def _memory(part: dict[str, Any]) -> str:
     return "\n".join([
         f"""## Memory
 
-A process of its own for each K, on {part["rows"][0]["num_examples"]:,} test images with the `mnist` config (784-500-20):
+A process of its own for each K, on {part["rows"][0]["num_examples"]:,} test images with the `mnist` config:
 
 | K | peak before: model and data, MB | peak, MB | time, s |
 |---|---|---|---|""",

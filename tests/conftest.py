@@ -16,6 +16,18 @@ with cli.quiet():
 
 
 @pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """A folder with `run`, a finished run of the digits, and `export`, its export; for reading only."""
+    from tests.helpers import digits_config
+    from tfvae.training import train_and_evaluate
+
+    place = tmp_path_factory.mktemp("small")
+    config = digits_config(num_epochs=20, pictures_every=0)
+    train_and_evaluate(config, str(place / "run"), export_dir=str(place / "export"), verbose=False)
+    return place
+
+
+@pytest.fixture(scope="session")
 def two_replicas():
     """A MirroredStrategy over two logical CPUs; one for all tests, as TensorFlow's collectives outlive a strategy."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -24,7 +24,7 @@ flags.DEFINE_list("only", None, "names of pictures (default: all)")
 MODELS = {
     "mnist": "mnist.py",
     "mnist_2d": "mnist.py --config.model.latent_size=2",
-    "mnist_conditional": "conditional.py:mnist",
+    "digits_conditional": "conditional.py",
     "faces": "frey_faces.py",
     "faces_2d": "frey_faces.py --config.model.latent_size=2",
     "shapes": "shapes.py",
@@ -32,7 +32,7 @@ MODELS = {
 # name of the picture: its model, and the command that draws it.
 PICTURES = {
     "samples.png": ("mnist", "generate --mode=prior --count=100 --columns=20"),
-    "by_label.png": ("mnist_conditional", "generate --mode=prior --count=80"),
+    "by_label.png": ("digits_conditional", "generate --mode=prior --count=80"),
     "manifold.png": ("mnist_2d", "generate --mode=manifold"),
     "faces_manifold.png": ("faces_2d", "generate --mode=manifold --columns=12"),
     "faces.gif": ("faces", "generate --mode=interpolation --split=train --count=12 --path=spherical"),

@@ -3,9 +3,9 @@
   python tools/generate.py --workdir=runs/digits --mode=prior --count=100
   python tools/generate.py --saved_model=saved_models/digits/1 --mode=interpolation --output=between.gif
 
-Writes OUTPUT: .png a picture, .gif a film, .npz arrays. Modes: prior (new data), manifold (a grid over two latents),
-interpolation (from one example to another), traversal (one latent at a time), attribute (adds what a label, or a folder
-of examples, stands for).
+Writes OUTPUT: .png a picture, .gif a film, .npz arrays; .wav sounds, .txt text, .csv rows of a table. Modes: prior (new
+data), manifold (a grid over two latents), interpolation (from one example to another), traversal (one latent at a
+time), attribute (adds what a label, or a folder of examples, stands for).
 """
 
 from absl import flags
@@ -15,7 +15,7 @@ from tfvae.cli import models
 
 MODES = ("prior", "manifold", "interpolation", "traversal", "attribute")
 
-models.define_flags(output=".png, .gif or .npz file (default: <mode>.png, or .npz where items are no images)")
+models.define_flags(output="file that ends as above (default: <mode>.png, or .npz where items are no images)")
 flags.DEFINE_string("mode", "prior", f"one of: {', '.join(MODES)}")
 flags.DEFINE_integer("count", None, "items of prior (100), pairs of interpolation (8), examples of attribute (8)", 1)
 flags.DEFINE_integer("columns", None, "items in a row", 2)

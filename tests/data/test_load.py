@@ -11,7 +11,10 @@ from tfvae.config import DataConfig
 from tfvae.errors import InputError
 from tfvae.likelihoods import Poisson
 
-FORMS = "digits, digits_table, shapes, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>"
+FORMS = (
+    "digits, digits_table, shapes, tfds:<name>, npz:<file>, images:<folder>, tfrecord:<glob>, tones, wav:<folder>, "
+    "sentences, text:<file>, topics, words:<file>, table:<name>, csv:<file>"
+)
 
 
 @pytest.mark.parametrize(

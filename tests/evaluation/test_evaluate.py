@@ -14,7 +14,8 @@ from tfvae.evaluation.importance import importance_estimate
 from tfvae.evaluation.run import bits_per_dim
 
 NUMBERS = ["elbo", "rate", "distortion", "log_likelihood", "log_likelihood_standard_error",
-           "log_likelihood_monte_carlo_error", "effective_sample_size", "bits_per_dim"]  # fmt: skip
+           "log_likelihood_monte_carlo_error", "effective_sample_size", "bits_per_dim", "elbo_standard_error",
+           "rate_standard_error", "distortion_standard_error", "bits_per_dim_standard_error"]  # fmt: skip
 KEYS = {
     "split",
     "num_examples",
@@ -92,7 +93,7 @@ def test_batches_at_once_come_in_order(vae, monkeypatch, workers):
     found = estimate(
         vae, x, estimators.Importance(num_samples=6), batch_size=4, progress=lambda done, _: told.append(done)
     )
-    assert told == [4, 8, 12, 16, 20, 23]
+    assert told == [0, 4, 8, 12, 16, 20, 23]
     for name, column in one.columns.items():
         np.testing.assert_array_equal(found.columns[name], column)
 
@@ -120,7 +121,7 @@ def test_one_example_has_no_standard_error(vae):
 def test_progress_is_told(vae):
     told = []
     evaluate(vae, Examples(binary_data(11)), num_samples=1, batch_size=4, progress=lambda *args: told.append(args))
-    assert told == [(4, 11), (8, 11), (11, 11)]
+    assert told == [(0, 11), (4, 11), (8, 11), (11, 11)]
 
 
 def test_the_digits(vae):
@@ -168,9 +169,19 @@ def test_bits_of_a_density_need_dequantized_data(likelihood):
     assert found["bits_per_dim"] == pytest.approx(-found["log_likelihood"] / 6 / math.log(2) + 8)
 
 
-def test_figures_that_are_not_finite_are_refused(vae):
-    x = binary_data(23)
+def test_figures_that_are_not_finite_are_refused():
+    vae, x = small_vae(likelihood=likelihoods.Gaussian()), binary_data(23)
     x[[3, 8], 0, 0, 0] = np.nan
     says = r"^data\.source: 2 of 23 examples of the test split have figures that are not finite, the first at place 3"
     with pytest.raises(InputError, match=says):
         evaluate(vae, Examples(x), num_samples=2)
+
+
+def test_examples_that_were_put_right_are_not_refused_again(tmp_path):
+    vae, x = small_vae(likelihood=likelihoods.Gaussian()), binary_data(23)
+    settings = {"estimator": estimators.Importance(num_samples=2), "partial": str(tmp_path / "partial.npz")}
+    spoiled = x.copy()
+    spoiled[3, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="not finite"):
+        estimate(vae, Examples(spoiled), **settings)
+    assert estimate(vae, Examples(x), **settings).summary == estimate(vae, Examples(x), settings["estimator"]).summary

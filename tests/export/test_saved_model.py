@@ -40,7 +40,7 @@ def vae():
 @pytest.fixture
 def quick(monkeypatch):
     """Exports whose SavedModel is one file, for what concerns folders only."""
-    monkeypatch.setattr(saved_model, "trace", lambda *args, **kwargs: (None, {}))
+    monkeypatch.setattr(saved_model, "trace", lambda *args, **kwargs: (None, {}, {}))
     monkeypatch.setattr(saved_model.model_card, "describe", lambda *args, version, **kwargs: {"version": version})
     monkeypatch.setattr(saved_model.model_card, "write", _write)
 
@@ -59,7 +59,8 @@ def test_tensorflow_alone_gives_the_models_numbers(exports, tmp_path):
     made, inputs = [exports(name) for name in MODELS], {}
     for one in made:
         x, z = one.items(3), np.float32([[0, 0], [1, -1], [0.5, 2]])
-        for key, value in {one.item_name: x, "seed": np.arange(3), "z": z}.items():
+        given = {one.item_name: x, "seed": np.arange(3), "z": z, "noise": z, "mask": x > 0.3}
+        for key, value in given.items():
             inputs[f"{one.path}:{key}"] = value
     np.savez(tmp_path / "inputs.npz", **inputs)
     command = [sys.executable, "-c", PROGRAM, "inputs.npz", "outputs.npz", *(one.path for one in made)]

@@ -34,7 +34,8 @@ SIZE = 8
 RNG = np.random.default_rng(1)
 IMAGE_W, IMAGE_B = RNG.normal(size=(SIZE, 2)), RNG.normal(size=SIZE)
 IMAGES = RNG.normal(size=(4, 2)) @ IMAGE_W.T + IMAGE_B + NOISE * RNG.normal(size=(4, SIZE))
-IMAGES = IMAGES.astype(np.float32).reshape(-1, *SHAPE)
+# Without the first, which is so far out that its estimated log-likelihood varies by a third of a nat.
+IMAGES = IMAGES[1:].astype(np.float32).reshape(-1, *SHAPE)
 
 # More than enough that a Monte Carlo error is a third of the tolerance.
 SETTINGS = {
@@ -59,7 +60,7 @@ def check(found, mean, covariance, log_likelihood):
     np.testing.assert_allclose(found.mean.reshape(mean.shape), mean, atol=0.06)
     stddev = np.broadcast_to(np.sqrt(np.maximum(np.diag(covariance), 0.0)), mean.shape)
     np.testing.assert_allclose(found.stddev.reshape(mean.shape), stddev, atol=0.05)
-    np.testing.assert_allclose(found.log_likelihood, log_likelihood, atol=0.3)  # one truth is far out
+    np.testing.assert_allclose(found.log_likelihood, log_likelihood, atol=0.2)
     assert abs(np.mean(found.log_likelihood - log_likelihood)) < 0.08
 
 

@@ -3,24 +3,21 @@
 import numpy as np
 import pytest
 
-from tests.helpers import digits_config
 from tfvae import config as config_lib
 from tfvae.data import load
 from tfvae.errors import InputError
 from tfvae.inference.model import Model
 from tfvae.inference.modes import MODES, Request, make
 from tfvae.inference.sheet import Sheet
-from tfvae.training import WorkDir, train_and_evaluate
+from tfvae.training import WorkDir
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(small_run):
     """Of a trained run and of its export."""
-    place = tmp_path_factory.mktemp("run")
-    config = digits_config(num_epochs=20)
-    result = train_and_evaluate(config, str(place / "run"), export_dir=str(place / "export"))
-    vae, config, _ = WorkDir(str(place / "run")).load_model()
-    return Model.of(vae, config=config_lib.to_dict(config), origin="the run"), Model.load(result.export)
+    vae, config, _ = WorkDir(str(small_run / "run")).load_model()
+    run = Model.of(vae, config=config_lib.to_dict(config), origin="the run")
+    return run, Model.load(str(small_run / "export" / "1"))
 
 
 def same(one, other):

@@ -5,24 +5,20 @@ TensorFlow already.
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
-import io
 import json
 import os
 import pathlib
-import runpy
 import shutil
-import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 from PIL import Image
 
 from tests.helpers import digits_config
+from tests.tools.inside import run_inside
 from tfvae.training import train_and_evaluate
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -261,23 +257,6 @@ def start(path, name):
     return subprocess.run(line, capture_output=True, text=True, timeout=case.timeout, env=environment, cwd=path)
 
 
-def run_inside(path, name, monkeypatch):
-    """The same in this process, whose flags and signals are put back."""
-    arguments, out, err = command(path, name), io.StringIO(), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(path)
-    monkeypatch.setattr(sys, "argv", arguments)
-    with (
-        flagsaver.flagsaver(),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as end,
-    ):
-        runpy.run_path(arguments[0], run_name="__main__")
-    signal.signal(signal.SIGTERM, before)
-    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
-
-
 @pytest.fixture(scope="module")
 def bad_data(tmp_path_factory):
     path = tmp_path_factory.mktemp("bad")
@@ -301,7 +280,7 @@ def test_one_clear_line_and_nothing_left(name, finished):
 @pytest.mark.filterwarnings("ignore:the load_module")  # of ml_collections
 @pytest.mark.parametrize("name", INSIDE)
 def test_one_clear_line_of_bad_parts_and_nothing_left(name, bad_data, monkeypatch):
-    check(bad_data, name, INSIDE[name], run_inside(bad_data, name, monkeypatch))
+    check(bad_data, name, INSIDE[name], run_inside(command(bad_data, name), bad_data, monkeypatch))
 
 
 def check(path, name, case, result):

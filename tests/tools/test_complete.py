@@ -3,48 +3,32 @@
 import dataclasses
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import binary_data, digits_config, small_vae
+from tests.helpers import binary_data, small_vae
+from tests.tools.inside import run_inside
 from tfvae import likelihoods
 from tfvae.errors import InputError
 from tfvae.inference.completion import METHODS, Importance, tasks
 from tfvae.inference.completion.importance import resampled
 from tfvae.inference.model import Model
-from tfvae.training import train_and_evaluate
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    path = tmp_path_factory.mktemp("complete")
-    train_and_evaluate(
-        digits_config(num_epochs=1, pictures_every=0), str(path / "run"), export_dir=str(path / "export"), verbose=False
-    )
-    return path
-
-
-def call(path, flags):
-    command = [sys.executable, str(ROOT / "tools" / "complete.py"), *flags.split()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=path)
-
-
-def test_the_script_with_defaults_alone_and_the_same_seed(workdir):
-    first = call(workdir, "--workdir=run")
+def test_the_script_with_defaults_alone(small_run, tmp_path, monkeypatch):
+    first = run_inside([str(ROOT / "tools" / "complete.py"), f"--workdir={small_run / 'run'}"], tmp_path, monkeypatch)
     assert first.returncode == 0 and "Traceback" not in first.stderr, first.stderr
-    figures = json.loads((workdir / "inpaint.json").read_text())
+    figures = json.loads((tmp_path / "inpaint.json").read_text())
     # Eight rows of truth, observed, mean, five draws and uncertainty.
-    image = Image.open(workdir / "inpaint.png")
+    image = Image.open(tmp_path / "inpaint.png")
     assert image.size[0] / image.size[1] == pytest.approx((9 * 9 - 1) / (8 * 9 - 1))
     assert figures["num_examples"] == 8 and figures["missing_numbers"] == 32
     assert 0 < figures["mean_squared_error"] < 0.3 and -40 < figures["log_likelihood"] < 0
-    assert not list(workdir.glob(".tmp*"))
+    assert not list(tmp_path.glob(".tmp*"))
 
 
 # The tasks, in this process ---------------------------------------------------------------

@@ -1,6 +1,5 @@
 """`tools/generate.py` as a user calls it."""
 
-import concurrent.futures
 import json
 import pathlib
 import subprocess
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import digits_config
-from tfvae.training import train_and_evaluate
+from tests.tools.inside import run_inside
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {
@@ -27,18 +25,21 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def called(tmp_path_factory):
-    """The results of all commands, which run two at a time."""
+def called(tmp_path_factory, small_run):
+    """The folder, and the results of all commands: the first in a process of its own, the others in this one."""
     place = tmp_path_factory.mktemp("generate")
-    train_and_evaluate(digits_config(num_epochs=1), str(place / "run"), export_dir=str(place / "export"))
-
-    def call(name):
-        given = COMMANDS[name].format(run=place / "run", export=place / "export", place=place)
-        command = [sys.executable, str(ROOT / "tools" / "generate.py"), *given.split()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=place, check=False)
-
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return place, dict(zip(COMMANDS, pool.map(call, COMMANDS), strict=True))
+    results = {}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, flags in COMMANDS.items():
+            given = flags.format(run=small_run / "run", export=small_run / "export", place=place).split()
+            command = [str(ROOT / "tools" / "generate.py"), *given]
+            if results:
+                results[name] = run_inside(command, place, monkeypatch)
+            else:
+                results[name] = subprocess.run(
+                    [sys.executable, *command], capture_output=True, text=True, timeout=120, cwd=place, check=False
+                )
+    return place, results
 
 
 @pytest.mark.parametrize("name", ["prior", "prior again", "film", "attribute"])

@@ -1,52 +1,29 @@
 """`tools/predict.py`: the commands run in this process, which has TensorFlow already, on the run of a small model."""
 
-import contextlib
-import io
 import json
 import os
 import pathlib
-import runpy
-import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 from PIL import Image
 
-from tests.helpers import digits_config
-from tfvae.training import train_and_evaluate
+from tests.tools.inside import run_inside
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = str(ROOT / "tools" / "predict.py")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    place = tmp_path_factory.mktemp("predict")
-    config = digits_config(num_epochs=3, learning_rate=0.01, pictures_every=0)
-    train_and_evaluate(config, str(place / "run"), export_dir=str(place / "export"), verbose=False)
-    return place
-
-
 @pytest.fixture
-def call(trained, tmp_path, monkeypatch):
+def call(small_run, tmp_path, monkeypatch):
     """Runs the script with flags, in which {run} is the run and {export} its export: exit code, output, errors."""
 
     def run(flags):
-        given = flags.format(run=trained / "run", export=trained / "export" / "1", path=tmp_path).split()
-        out, err, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [SCRIPT, *given])
-        code = 0
-        with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                runpy.run_path(SCRIPT, run_name="__main__")
-            except SystemExit as end:
-                code = end.code
-        signal.signal(signal.SIGTERM, before)
-        return code, out.getvalue(), err.getvalue()
+        given = flags.format(run=small_run / "run", export=small_run / "export" / "1", path=tmp_path).split()
+        done = run_inside([SCRIPT, *given], tmp_path, monkeypatch)
+        return done.returncode, done.stdout, done.stderr
 
     def checked(flags):
         code, out, err = run(flags)

@@ -68,8 +68,8 @@ class Examples:
             return np.full(self.split.num_examples if count is None else count, check_label(model, label), np.int64)
         if model.num_labels and labels is None:
             raise InputError(
-                f"--label: received none, expected one of 0 ... {model.num_labels - 1}: {model.origin} is a conditional "
-                "model, and the input has no labels"
+                f"--label: received none, expected one of 0 ... {model.num_labels - 1}: {model.origin} is a "
+                "conditional model, and the input has no labels"
             )
         return labels if model.num_labels else None
 
@@ -143,8 +143,7 @@ def _is_path(given: str) -> bool:
     return (
         os.path.exists(given)
         or bool(glob.glob(given))
-        or (os.path.splitext(given)[1].lower() in SCHEMES
-        and (":" not in given))
+        or (os.path.splitext(given)[1].lower() in SCHEMES and (":" not in given))
     )
 
 

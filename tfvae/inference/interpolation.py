@@ -50,7 +50,7 @@ def interpolation(
     if model.num_labels and start_labels is not None and end_labels is not None:
         late = np.arange(columns) >= columns / 2
         labels = np.where(late, end_labels[:, None], start_labels[:, None])
-    y = PATHS[path](model, *ends, columns, labels)
+    y = PATHS[path](model, ends[0], ends[1], columns, labels)
     z = model.space.z(tf.constant(y.reshape(-1, y.shape[-1]), tf.float32)).numpy()
     return Sheet(model.decode(z, None if labels is None else labels.ravel()), columns, {"z": z})
 

@@ -4,13 +4,17 @@ import dataclasses
 import io
 import math
 import os
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from tfvae.errors import InputError
 from tfvae.files import check_file, npz, write_atomically
+from tfvae.inference.audio import is_audio, write_wav
 from tfvae.inference.model import Model
+from tfvae.inference.tables import is_table, write_csv
+from tfvae.inference.text import is_text, write_text
 
 _MARGIN = 1  # pixels between the images of a grid, before it is enlarged
 _GREY = 0.5  # of what is no image
@@ -18,6 +22,13 @@ _WIDTH = 640  # pixels that small grids are enlarged to, about
 _FRAME_MS = 100  # of a film
 
 SUFFIXES = (".png", ".gif", ".npz")
+
+# Files of one kind of data: whose items they hold, and (model, items, path) -> None.
+_OF_KIND: dict[str, tuple[Callable[[Model], bool], Callable[..., None]]] = {
+    ".wav": (is_audio, write_wav),
+    ".txt": (is_text, write_text),
+    ".csv": (is_table, write_csv),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,22 +57,28 @@ class Sheet:
         return [grid(bright[column :: self.columns], across) for column in range(self.columns)]
 
     def write(self, model: Model, path: str) -> None:
-        """Writes the picture (`.png`), the film (`.gif`) or the arrays (`.npz`); see `check_output`.
+        """Writes the picture (`.png`), the film (`.gif`), the arrays (`.npz`), or the items as files of their own kind.
 
-        The items of an NPZ file are called `images` or, where they are none, `data`, so that it is a source too.
+        The items of an NPZ file are called `images` or, where they are none, `data`, so that it is a source too. See
+        `check_output`.
         """
+        suffix = os.path.splitext(path)[1]
+        if suffix in _OF_KIND:
+            _OF_KIND[suffix][1](model, self.items, path)
+            return
         name = "images" if can_draw(model.item_shape) else "data"
         make = {
             ".png": lambda: png(self.pixels(model)),
             ".gif": lambda: gif(self.frames(model)),
             ".npz": lambda: npz({name: self.items, **self.arrays}),
         }
-        write_atomically(path, make[os.path.splitext(path)[1]]())
+        write_atomically(path, make[suffix]())
 
 
 def check_output(model: Model, path: str, *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """Checks that a sheet of this model can be written to a file; raises `InputError` that begins with --output."""
     suffix = os.path.splitext(path)[1]
+    suffixes = (*suffixes, *(kind for kind, (is_of, _) in _OF_KIND.items() if is_of(model)))
     if suffix not in suffixes:
         raise InputError(f"--output: received {path!r}, expected a file that ends in {', '.join(suffixes)}")
     if suffix in (".png", ".gif") and not can_draw(model.item_shape):

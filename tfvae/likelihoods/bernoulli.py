@@ -47,7 +47,7 @@ class _Bernoulli(tfd.Bernoulli):
         """x and the logits in one shape."""
         shape = tf.broadcast_dynamic_shape(tf.shape(x), tf.shape(self.logits))
         static = tf.broadcast_static_shape(x.shape, self.logits.shape)
-        return tuple(tf.ensure_shape(tf.broadcast_to(v, shape), static) for v in (x, self.logits))  # type: ignore[return-value]
+        return tuple(tf.ensure_shape(tf.broadcast_to(v, shape), static) for v in (x, self.logits))
 
 
 @tf.custom_gradient
