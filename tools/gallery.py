@@ -7,6 +7,7 @@ seconds for each picture once the models are there. Writes docs/pictures/gallery
 """
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -43,7 +44,7 @@ PICTURES = {
     "denoise.png": ("mnist", "complete --task=denoise"),
     "super_resolution.png": ("mnist", "complete --task=super_resolution"),
     "codes.png": ("mnist", "predict --signature=encode --map=tsne"),
-    "odd.png": ("mnist", "predict --signature=score"),
+    "odd.png": ("mnist", "predict --signature=score --score=typicality"),
 }
 
 
@@ -70,7 +71,14 @@ def main() -> None:
         name, command = PICTURES[picture]
         script, *arguments = command.split()
         output = os.path.join(os.path.abspath(cli.FLAGS.output_dir), picture)
+        if "--signature=score" in arguments:  # whose picture stands beside its table
+            output = os.path.join(runs, name, picture.replace(".png", ".csv"))
         call(script, f"--workdir={os.path.join(runs, name)}", *arguments, f"--output={output}")
+        beside = os.path.splitext(output)[0]
+        if output.endswith(".csv"):
+            shutil.copy(beside + ".png", cli.FLAGS.output_dir)
+        elif os.path.exists(beside + ".json"):
+            os.replace(beside + ".json", os.path.join(runs, name, os.path.basename(beside) + ".json"))
 
 
 if __name__ == "__main__":

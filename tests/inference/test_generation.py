@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.export.test_parts import LIKELIHOODS, SIZE
 from tests.helpers import binary_data, small_vae
 from tests.inference.stubs import stub_model
 from tfvae import posteriors, priors
 from tfvae.errors import InputError
+from tfvae.evaluation.latent_space import LatentSpace
 from tfvae.inference.generation import AggregatePosterior, prior_latents, samples
 from tfvae.inference.model import Model
 
@@ -93,3 +95,13 @@ def test_every_likelihood_gives_new_data(name):
             samples(model, 4, values="sample")
     else:
         assert vae.support.contains(samples(model, 4, values="sample").items).all()
+
+
+def test_codes_near_a_corner_of_the_simplex_have_coordinates():
+    generator = np.random.default_rng(0)
+    codes = generator.dirichlet([20.0, 0.15, 20.0, 0.15, 0.15, 20.0, 0.15, 0.15], size=500).astype(np.float32)
+    space = LatentSpace.named("simplex")
+    y = space.y(tf.constant(codes))
+    assert np.isfinite(y).all()
+    np.testing.assert_allclose(space.z(y), codes, atol=1e-5)
+    np.testing.assert_allclose(space.y(tf.fill([1, 8], 1 / 8)), 0.0, atol=1e-5)

@@ -3,7 +3,7 @@ import pytest
 
 from tests.helpers import binary_data, small_vae
 from tests.inference.stubs import stub_model
-from tfvae import posteriors, priors
+from tfvae import likelihoods, posteriors, priors
 from tfvae.errors import InputError
 from tfvae.inference.interpolation import PATHS, geodesic, interpolation, linear, spherical
 from tfvae.inference.model import Model
@@ -70,6 +70,13 @@ def test_ways_keep_to_the_support_of_z():
         z = interpolation(Model.of(vae), x[:2], x[2:], path=path, columns=4).arrays["z"]
         np.testing.assert_allclose(z.sum(axis=-1), 1.0, rtol=1e-4)
         assert (z > 0).all()
+
+
+def test_codes_without_order_have_no_geodesic():
+    vae = small_vae((4,), likelihood=likelihoods.Categorical(num_categories=3))
+    x = np.array([[0, 1, 2, 0], [2, 2, 0, 1]], np.float32)
+    with pytest.raises(InputError, match="--path: received geodesic, expected linear or spherical"):
+        interpolation(Model.of(vae), x[:1], x[1:], path="geodesic", columns=4)
 
 
 def test_the_label_changes_half_way():

@@ -1,6 +1,7 @@
 """A model by its signatures: the same from a VAE and from its export alone."""
 
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -71,6 +72,22 @@ def test_log_joint_is_the_models_and_has_a_gradient(pair):
     expected = tape.gradient(total, z)
     for gradient in gradients:
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_densities_are_those_of_x_also_outside_the_range():
+    """A draw of a Gaussian p(x|z) of [0, 1] may lie outside."""
+    vae = small_vae((4,), likelihood=likelihoods.Gaussian())
+    x, z = np.array([[-0.5, 0.2, 1.7, 0.9]], np.float32), np.zeros((1, 3), np.float32)
+    found = Model.of(vae).rows("log_joint", item=x, mask=np.ones((1, 4), bool), z=z)
+    np.testing.assert_allclose(found["log_likelihood"], vae.decode(z).log_prob(x), rtol=1e-5)
+
+
+def test_the_export_of_the_repository_has_all_signatures():
+    model = Model.load(str(pathlib.Path(__file__).parents[2] / "saved_models" / "digits" / "1"))
+    for name in SIGNATURES:
+        given = {"item": np.zeros((1, 8, 8, 1)), "z": np.zeros((1, 8)), "noise": np.zeros((1, 8)), "seed": [0]}
+        given["mask"] = np.ones((1, 8, 8, 1))
+        assert model.rows(name, **{key: given[key] for key in SIGNATURES[name].inputs})
 
 
 def test_draws_of_z_follow_their_density(pair):

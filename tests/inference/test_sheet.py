@@ -85,6 +85,17 @@ def test_a_film_has_a_frame_for_each_column_and_goes_back(tmp_path):
     np.testing.assert_allclose(frames, np.round(np.array([0, 1, 2, 3, 2, 1]) / 12 * 255), atol=2)
 
 
+@pytest.mark.parametrize(("count", "columns", "frames"), [(5, 10, 5), (25, 10, 10), (3, 1, 1)])
+def test_all_frames_have_one_size(tmp_path, count, columns, frames):
+    Sheet(constant_images(np.arange(count) / count, 4, 4), columns).write(stub_model(), str(tmp_path / "film.gif"))
+    film = Image.open(tmp_path / "film.gif")
+    sizes = set()
+    for number in range(film.n_frames):
+        film.seek(number)
+        sizes.add(film.size)
+    assert len(sizes) == 1 and film.n_frames == max(1, 2 * frames - 2)
+
+
 def test_an_npz_is_a_source_again(tmp_path):
     items = constant_images([0.25, 0.5], 4, 4)
     Sheet(items, 2, {"z": np.ones((2, 3))}).write(stub_model(), str(tmp_path / "made.npz"))

@@ -4,12 +4,25 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfvae.priors.vamp import Vamp
 from tfvae.reparameterization import TransformedDistribution
+
+
+class Sticks(tfb.IteratedSigmoidCentered):
+    """Stick-breaking whose inverse keeps its digits near a corner, where shares before the last sum to almost 1."""
+
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        size = int(y.shape[-1])
+        shares = tf.maximum(y, tf.constant(np.finfo(np.float32).tiny, y.dtype))
+        # Of stick k, log share / (all later shares), in place of share / (1 - all before), which rounds to 0 / 0.
+        later = tf.cumsum(shares, axis=-1, reverse=True)[..., 1:]
+        equal = tf.math.log(tf.range(size - 1, 0, -1, dtype=y.dtype))  # 0 is the middle of the simplex
+        return tf.math.log(shares[..., :-1]) - tf.math.log(later) + equal
 
 
 @functools.singledispatch
@@ -31,7 +44,7 @@ def _(prior: Vamp) -> tfb.Bijector:
 @unconstrained.register(tfd.Dirichlet)
 def _(prior: tfd.Dirichlet) -> tfb.Bijector:
     # TFP's default, SoftmaxCentered, cannot be made with NumPy 2.4; y has one dimension less than z in both.
-    return tfb.IteratedSigmoidCentered()
+    return Sticks()
 
 
 @unconstrained.register(TransformedDistribution)
@@ -49,7 +62,7 @@ _BIJECTORS: dict[str, Callable[[], tfb.Bijector]] = {
     "real": tfb.Identity,
     "positive": tfb.Softplus,
     "unit": tfb.Sigmoid,
-    "simplex": tfb.IteratedSigmoidCentered,
+    "simplex": Sticks,
 }
 
 

@@ -116,8 +116,7 @@ def decode_sample(served: Served, z: tf.Tensor, seed: tf.Tensor) -> dict[str, tf
 @signature("item", "mask", "z")
 def log_joint(served: Served, item: tf.Tensor, mask: tf.Tensor, z: tf.Tensor) -> dict[str, tf.Tensor]:
     """log p(x_observed|z), where `mask` is true for what is observed, and log p(z), in nats; differentiable in z."""
-    x = served.clean(item, served.fixed_seed(item))[0]
-    observed = log_prob_of_observed(served.vae.decode(z), x, mask)
+    observed = log_prob_of_observed(served.vae.decode(z), served.measured(item), mask)
     return {"log_likelihood": observed, "log_prior": served.vae.prior.log_prob(z)}
 
 

@@ -97,6 +97,15 @@ class Served:
             valid &= (rows.labels >= 0) & (rows.labels < self.vae.num_labels)
         return x, valid
 
+    def measured(self, item: tf.Tensor) -> tf.Tensor:
+        """Items for a density: as `clean`, but numbers of a density stay what they are also outside the range.
+
+        A draw of a Gaussian p(x|z) of [0, 1] may lie outside, and has its density there.
+        """
+        x = self.clean(item, self.fixed_seed(item))[0]
+        free = tf.constant(np.broadcast_to(np.asarray(self.vae.support.step) == 0, self.item_shape))
+        return tf.where(free & tf.math.is_finite(item), item, x)
+
     def uniforms(self, seed: tf.Tensor, stream: int) -> tf.Tensor:
         """A number in (0, 1) for each of an item's, float32 `[N, *item_shape]`, from each row's own seed `[N]`."""
         noise = random.uniforms(self.keys(seed, stream), math.prod(self.item_shape))

@@ -109,7 +109,10 @@ def geodesic(
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             energy = energies(inner)
-        optimizer.apply_gradients([(tape.gradient(energy, inner), inner)])
+        gradient = tape.gradient(energy, inner)
+        if gradient is None:  # the mean of codes without order is one of them
+            raise InputError("--path: received geodesic, expected linear or spherical: the means of p(x|z) do not move")
+        optimizer.apply_gradients([(gradient, inner)])
         return energy
 
     best, least = inner.numpy(), np.full(len(first), np.inf)

@@ -51,10 +51,12 @@ class Sheet:
 
     def frames(self, model: Model) -> list[np.ndarray]:
         """The film: one column of items after the other, in it those of all rows."""
-        rows = math.ceil(len(self.items) / self.columns)
-        across = math.ceil(math.sqrt(rows))
-        bright = model.brightness(self.items)
-        return [grid(bright[column :: self.columns], across) for column in range(self.columns)]
+        # A row that is not full is filled with grey: all frames have one size.
+        columns = min(self.columns, len(self.items))
+        blank = np.full((-len(self.items) % columns, *self.items.shape[1:]), np.nan, np.float32)
+        bright = model.brightness(np.concatenate([self.items, blank]))
+        across = math.ceil(math.sqrt(len(bright) / columns))
+        return [grid(bright[column::columns], across) for column in range(columns)]
 
     def write(self, model: Model, path: str) -> None:
         """Writes the picture (`.png`), the film (`.gif`), the arrays (`.npz`), or the items as files of their own kind.
