@@ -2,6 +2,7 @@ import json
 import os
 import stat
 
+import numpy as np
 import pytest
 
 from tfvae import files
@@ -77,6 +78,14 @@ def test_json_comes_back(tmp_path):
     with open(path) as file:
         text = file.read()
     assert json.loads(text) == values and text.endswith("}\n") and '\n  "a"' in text
+
+
+def test_numbers_that_json_has_not_are_null(tmp_path):
+    path = str(tmp_path / "file.json")
+    inf = float("inf")
+    write_json(path, {"a": [1.5, float("nan"), (inf, 2)], "b": {"c": np.float64("nan"), "d": -inf, "e": True}})
+    found = json.loads((tmp_path / "file.json").read_text(), parse_constant=pytest.fail)
+    assert found == {"a": [1.5, None, [None, 2]], "b": {"c": None, "d": None, "e": True}}
 
 
 def test_what_is_no_json_leaves_the_file(tmp_path):

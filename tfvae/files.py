@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -50,8 +51,17 @@ def npz(arrays: dict[str, Any]) -> bytes:
 
 
 def write_json(path: str, values: Any) -> None:
-    """Writes JSON, indented, atomically."""
-    write_atomically(path, json.dumps(values, indent=2) + "\n")
+    """Writes JSON, indented, atomically; null for numbers that are not finite, which JSON has not."""
+    write_atomically(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(values: Any) -> Any:
+    """`values` with None for each float that is not finite."""
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def read_json(path: str) -> Any:

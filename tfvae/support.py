@@ -42,20 +42,25 @@ class Support:
         places = places / np.where(step > 0, step, 1.0)
         return inside & ((step == 0.0) | (np.abs(places - np.round(places)) <= TOLERANCE))
 
-    def check(self, values: np.ndarray, *, field: str, likelihood: str) -> None:
-        """Checks examples `[n, *item_shape]`; raises `InputError` that begins with `field`."""
+    def fault(self, values: np.ndarray) -> tuple[str, str] | None:
+        """The first of the examples' numbers, `[n, *item_shape]`, that is outside, and what it should be, in words."""
         good = self.contains(values)
         if good.all():
-            return
+            return None
         place = tuple(map(int, np.argwhere(~good)[0]))
         value, at = values[place], place[1:]
         low, high, step = (float(np.broadcast_to(a, values.shape[1:])[at]) for a in (self.low, self.high, self.step))
         grey = self.between == "drawn" and low < value < high
         seen = f"grey pixels (such as {value:g})" if grey else f"{value:g}{f' at {list(at)}' if at else ''}"
+        return seen, _describe(low, high, step)
+
+    def check(self, values: np.ndarray, *, field: str, likelihood: str) -> None:
+        """Checks examples `[n, *item_shape]`; raises `InputError` that begins with `field`."""
+        fault = self.fault(values)
+        if fault is None:
+            return
         hint = f": {self.hint}" if self.hint else ""
-        raise InputError(
-            f"{field}: received {seen} for a {likelihood} likelihood, expected {_describe(low, high, step)}{hint}"
-        )
+        raise InputError(f"{field}: received {fault[0]} for a {likelihood} likelihood, expected {fault[1]}{hint}")
 
 
 def _describe(low: float, high: float, step: float) -> str:

@@ -26,8 +26,8 @@ MODELS = {
     "mnist": "mnist.py",
     "mnist_2d": "mnist.py --config.model.latent_size=2",
     "digits_conditional": "conditional.py",
-    "faces": "frey_faces.py",
-    "faces_2d": "frey_faces.py --config.model.latent_size=2",
+    "faces": "frey_faces.py --config.data.split_order=random",
+    "faces_2d": "frey_faces.py --config.data.split_order=random --config.model.latent_size=2",
     "shapes": "shapes.py",
 }
 # name of the picture: its model, and the command that draws it.

@@ -42,7 +42,7 @@ def main() -> None:
     if given.background_workdir is not None or given.background_saved_model is not None:
         background = models.open_model(prefix="background_")
     written, figures = predict(
-        model, models.open_input(model), request, background=background,
+        model, models.open_input(model, check=given.signature != "score"), request, background=background,
         reference=lambda: open_input(model, given.reference, split="validation", flag="--reference"),
     )  # fmt: skip
     for path in written[1:]:

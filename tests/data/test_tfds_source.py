@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from tfvae import data
 from tfvae.config import DataConfig
+from tfvae.data.tfds_source import read_label_names
 from tfvae.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 6, 5, 1), dtype=np.uint8)
@@ -76,6 +77,11 @@ def test_splits(opened, name, cuts, memory_limit_mb):
     for split, start, end in zip(("train", "validation", "test"), cuts[:-1], cuts[1:], strict=True):
         np.testing.assert_array_equal(labels(d, split), np.arange(start, end))
         np.testing.assert_array_equal(d.split(split).examples(99), IMAGES[start:end] / np.float32(255))
+
+
+def test_label_names_without_reading_examples(folder):
+    named = {name: read_label_names(name, DataConfig(data_dir=str(folder))) for name in ("two_splits", "no_labels")}
+    assert named == {"two_splits": tuple(f"n{i}" for i in range(60)), "no_labels": ()}
 
 
 def test_memory_and_stream_evaluate_alike(opened):

@@ -67,6 +67,24 @@ def test_a_judge_sees_what_changed_and_what_stayed():
     assert "rest_kept" not in only and "nothing is said of the rest" in only["method"]
 
 
+def test_a_judge_of_a_class_with_one_member():
+    model, values = identity_model(), RNG.normal(size=(1_000, 3))
+    sheet = steer(model, images(values[:5]), Attribute("a", np.array([1.0, 0.0, 0.0])), strengths=(0.0, 1.0))
+    rare = (np.arange(1_000) == 3).astype(int)
+    assert 0 <= judge(model, sheet, (images(values), {"a": rare}), "a", 1)["attribute_after"] <= 1
+
+
+def test_how_well_a_judge_sees_what_it_did_not_learn_from():
+    model, values = identity_model(), RNG.normal(size=(400, 3))
+    truth = (values[:, 0] > 0).astype(int)
+    sheet = steer(model, images(values[:5]), Attribute("a", np.array([1.0, 0.0, 0.0])), strengths=(0.0, 1.0))
+    learned = images(values), {"a": truth}
+    assert "classifier_accuracy" not in judge(model, sheet, learned, "a", 1)
+    for seen, low, high in ((truth[:100], 0.9, 1.0), (1 - truth[:100], 0.0, 0.1)):
+        found = judge(model, sheet, learned, "a", 1, unseen=(images(values[:100]), {"a": seen}))
+        assert low <= found["classifier_accuracy"] <= high and "100 examples that were held out" in found["method"]
+
+
 def test_directions_that_cannot_be():
     with pytest.raises(InputError, match="--direction: received 'best', expected one of: means, classifier"):
         find_attribute(CODES[HAS], CODES[~HAS], method="best")

@@ -9,20 +9,17 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.helpers import small_vae
-from tests.inference.stubs import stub_model
 from tfvae import likelihoods
-from tfvae.errors import InputError
 from tfvae.inference.completion import (
     BernoulliNoise,
     Downsampled,
     GaussianNoise,
     Masked,
     SaltAndPepper,
-    masks,
     poisson_binomial,
 )  # fmt: skip
+from tfvae.inference.completion import noise as noise_lib
 from tfvae.inference.completion.numbers import Binary, Normal
-from tfvae.inference.completion.observed_input import read_observed
 from tfvae.inference.model import Model
 
 SHAPE = (2, 4, 1)
@@ -134,6 +131,24 @@ def test_a_normal_number_under_each_noise():
     np.testing.assert_allclose(given.mean, given.variance * (0.4 / 0.04 + 1.0 / 0.01), rtol=1e-5)
 
 
+def test_salt_and_pepper_over_a_density_is_a_mass(monkeypatch):
+    """A number that is no end was certainly not replaced; of an end the masses of all that it may have been are 1."""
+    normal = Normal(tf.constant([[0.4]]), tf.constant([[0.04]]))
+    monkeypatch.setattr(noise_lib, "numbers", lambda *_: normal)
+    salt, levels = SaltAndPepper(share=0.3, resolution=1 / 255), np.arange(256)[:, None] / 255
+
+    def masses(y):
+        given = tf.constant(levels, tf.float32), tf.fill([256, 1], tf.constant(y, tf.float32))
+        return np.exp(salt.log_likelihood_of(None, *given, None, None))
+
+    np.testing.assert_allclose(masses(levels[100, 0]), np.arange(256) == 100, atol=1e-5)
+    assert abs(masses(1.0).sum() - 1) < 0.03
+    # 0.7 N(1; 0.4, 0.2^2) / 255 against 0.15
+    kept = 0.7 * scipy.stats.norm.pdf(1.0, 0.4, 0.2) / 255
+    replaced = scipy.stats.norm.pdf(1.0, 0.4, 0.2) / 255 * 0.15
+    np.testing.assert_allclose(masses(1.0)[255], (kept + replaced) / (kept + 0.15), rtol=1e-4)
+
+
 @pytest.mark.parametrize("noise", [SaltAndPepper(share=0.3, resolution=1 / 255), BernoulliNoise(share=0.3)])
 def test_moments_under_noise_are_those_of_draws(noise):
     model = Model.of(small_vae(SHAPE, likelihood=likelihoods.Gaussian()))
@@ -180,73 +195,3 @@ def test_masses_far_below_what_float32_holds():
     mass = poisson_binomial.log_mass(tf.zeros([196, 1]), tf.constant([3.0]))
     np.testing.assert_allclose(mass, [scipy.stats.binom.logpmf(3, 196, 0.5)], rtol=1e-4)
     assert Binary(tf.constant([[300.0]])).log_prob(tf.constant([[0.0]])).numpy() == -300.0
-
-
-# Masks and inputs --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "missing"),
-    [
-        ("lower_half", np.s_[2:]), ("upper_half", np.s_[:2]), ("left_half", np.s_[:, :3]), ("right_half", np.s_[:, 3:]),
-        ("quadrant", np.s_[2:, 3:]), ("center", np.s_[1:3, 1:5]),
-    ],
-)  # fmt: skip
-def test_named_masks(name, missing):
-    expected = np.ones((2, 4, 6, 3), bool)
-    expected[(np.s_[:], *(missing if isinstance(missing, tuple) else (missing,)))] = False
-    np.testing.assert_array_equal(masks.mask(name, (4, 6, 3), 2), expected)
-
-
-def test_half_of_the_pixels_is_another_half_for_each_example():
-    found = masks.mask("half", (4, 6, 3), 50, seed=3)
-    assert (found.sum(axis=(1, 2, 3)) == 36).all() and (found[..., :1] == found).all()
-    assert len(np.unique(found.reshape(50, -1), axis=0)) == 50
-    assert abs(found.mean(axis=0) - 0.5).max() < 0.3
-    np.testing.assert_array_equal(masks.mask("half", (4, 6, 3), 20, seed=3), found[:20])
-    assert masks.mask("half", (7,), 2).sum() == 6
-
-
-def test_masks_of_files(tmp_path):
-    from PIL import Image
-
-    observed = RNG.random((4, 6)) < 0.5
-    Image.fromarray(observed.astype(np.uint8) * 255).save(tmp_path / "mask.png")
-    np.savez(tmp_path / "mask.npz", mask=observed[None, ..., None].repeat(3, axis=0))
-    np.savez(tmp_path / "other.npz", observed=observed)
-    for name in ("mask.png", "mask.npz"):
-        found = masks.mask(str(tmp_path / name), (4, 6, 1), 2)
-        np.testing.assert_array_equal(found, np.broadcast_to(observed[..., None], (2, 4, 6, 1)))
-    with pytest.raises(
-        InputError, match=r"--mask: received a mask of shape \[4, 6\] in .*, expected \[5, 6, 1\] or \[5, 6\]"
-    ):
-        masks.mask(str(tmp_path / "mask.png"), (5, 6, 1), 2)
-    with pytest.raises(InputError, match="expected the key 'mask'"):
-        masks.mask(str(tmp_path / "other.npz"), (4, 6, 1), 2)
-    with pytest.raises(InputError, match="--mask: received 'no', expected one of: lower_half"):
-        masks.mask("no", (4, 6, 1), 2)
-    with pytest.raises(InputError, match="are no images"):
-        masks.mask("quadrant", (6,), 2)
-    for value, says in ((0, "with nothing observed of example 0"), (1, "with nothing missing")):
-        np.savez(tmp_path / "flat.npz", mask=np.full((4, 6), value))
-        with pytest.raises(InputError, match=says):
-            masks.mask(str(tmp_path / "flat.npz"), (4, 6, 1), 2)
-
-
-def test_inputs_that_are_corrupted_already(tmp_path):
-    model = stub_model(item_shape=(4, 6, 1))
-    values = RNG.normal(size=(3, 4, 6)).astype(np.float32)
-    values[0, 0, 0] = np.nan
-    np.savez(tmp_path / "y.npz", observed=values, labels=[4, 5, 6])
-    found, labels = read_observed(model, str(tmp_path / "y.npz"), (4, 6, 1), 2)
-    np.testing.assert_array_equal(found, values[:2, ..., None])
-    assert labels.tolist() == [4, 5]
-    np.savez(tmp_path / "bytes.npz", images=np.full((1, 4, 6, 1), 51, np.uint8))
-    np.testing.assert_allclose(read_observed(model, str(tmp_path / "bytes.npz"), (4, 6, 1), 2)[0], 0.2)
-    with pytest.raises(InputError, match=r"received examples of shape \[4, 6\] in .*, expected \[2, 3, 1\]"):
-        read_observed(model, str(tmp_path / "y.npz"), (2, 3, 1), 2)
-    with pytest.raises(InputError, match="--input: received none, expected a file"):
-        read_observed(model, None, (2, 3, 1), 2)
-    np.savez(tmp_path / "bad.npz", images=np.array([object()]))
-    with pytest.raises(InputError, match="cannot be read"):
-        read_observed(model, str(tmp_path / "bad.npz"), (4, 6, 1), 2)

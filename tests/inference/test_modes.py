@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.helpers import digits_config, small_vae
 from tfvae import config as config_lib
 from tfvae.data import load
 from tfvae.errors import InputError
+from tfvae.inference import modes
 from tfvae.inference.model import Model
 from tfvae.inference.modes import MODES, Request, make
 from tfvae.inference.sheet import Sheet
@@ -52,8 +55,57 @@ def test_an_attribute_by_folders(models, tmp_path):
     made, figures = make("attribute", request)
     np.testing.assert_array_equal(made.items[0], x[labels == 1][0])
     assert figures["attribute_after"] > 0.8 and figures["attribute_before"] < 0.2
+    assert figures["classifier_accuracy"] > 0.8
     with pytest.raises(InputError, match="--positive: received none, expected a file or folder, as the other one"):
         make("attribute", Request(model=models[0], negative=str(tmp_path / "no.npz")))
+
+
+def test_label_names_of_an_input_tell_what_it_lacks(models, tmp_path):
+    for name in ("3", "7"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((8, 8), 255 * (name == "7"), np.uint8)).save(tmp_path / name / "one.png")
+    made, _ = make("attribute", Request(model=models[0], attribute="3", input=str(tmp_path)))
+    assert len(made.items) == made.columns and made.items[0].min() == 1.0  # the 7 alone
+
+
+def test_what_is_judged_was_not_learned_from(models, tmp_path, monkeypatch):
+    rng, seen = np.random.default_rng(0), {}
+    x = rng.integers(0, 2, (2, 13, 8, 8, 1)).astype(np.float32)
+    for name, values in zip(("yes", "no"), x, strict=True):
+        np.savez(tmp_path / f"{name}.npz", images=values)
+
+    def codes(model, x, labels=None):
+        seen.setdefault("codes", []).append(x)
+        return rng.normal(size=(len(x), 2)) + len(seen["codes"])
+
+    def judge(model, sheet, learned, attribute, value, *, unseen=None):
+        seen.update(learned=learned, unseen=unseen, sheet=sheet)
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(modes.attributes, "codes", codes)
+        patch.setattr(modes.attributes, "judge", judge)
+        make("attribute", Request(model=models[0], positive=f"{tmp_path}/yes.npz", negative=f"{tmp_path}/no.npz"))
+    held = np.arange(13) % 4 == 0
+    np.testing.assert_array_equal(seen["learned"][0], np.concatenate([x[0][~held], x[1][~held]]))
+    assert seen["learned"][1]["positive"].tolist() == [1] * 9 + [0] * 9
+    np.testing.assert_array_equal(seen["codes"][0], x[0][~held])
+    np.testing.assert_array_equal(seen["codes"][1], x[1][~held])
+    np.testing.assert_array_equal(seen["unseen"][0], np.concatenate([x[0][held], x[1][held]]))
+    assert seen["unseen"][1]["positive"].tolist() == [1] * 4 + [0] * 4
+    np.testing.assert_array_equal(seen["sheet"].items.reshape(4, 3, 8, 8, 1)[:, 0], x[1][held])
+    np.savez(tmp_path / "yes.npz", images=x[0, :1])
+    with pytest.raises(InputError, match="--positive: received 1 example, expected at least two: one to learn from"):
+        make("attribute", Request(model=models[0], positive=f"{tmp_path}/yes.npz", negative=f"{tmp_path}/no.npz"))
+
+
+def test_a_conditional_model_keeps_its_label():
+    config = config_lib.to_dict(digits_config())
+    model = Model.of(small_vae((8, 8, 1), num_labels=10), config=config, origin="a run")
+    with pytest.raises(
+        InputError, match="^--attribute: received 3, expected --positive and .*: a run is a conditional"
+    ):
+        make("attribute", Request(model=model, attribute="3"))
 
 
 def test_new_data_from_the_aggregate_posterior(models):

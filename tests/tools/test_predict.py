@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.tools.inside import run_inside
+from tfvae.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = str(ROOT / "tools" / "predict.py")
@@ -64,6 +65,16 @@ def test_a_run_and_its_export_give_the_same(call, tmp_path, flags):
         assert (tmp_path / "b.npz").read_bytes() == before
         call.checked(f"--saved_model={{export}} {flags} --seed=5 --output=b.npz")
         assert np.abs(arrays(tmp_path / "b.npz")["z"] - there["z"]).min(axis=0).max() > 1e-6
+
+
+def test_scores_mark_what_is_not_fit_and_other_signatures_refuse_it(call, monkeypatch):
+    def unfit(*_, **__):
+        raise InputError("--input: received a number, expected another")
+
+    monkeypatch.setattr("tfvae.inference.inputs._check", unfit)
+    call.checked("--saved_model={export} --signature=score --output=odd.npz")
+    code, _, err = call("--saved_model={export} --output=codes.npz")
+    assert code != 0 and "--input: received a number, expected another" in err
 
 
 def test_scores_are_ranked_and_drawn_and_compared_with_a_background_model(call, tmp_path):

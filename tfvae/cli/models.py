@@ -54,11 +54,11 @@ def open_model(*, prefix: str = "") -> Any:
     return Model.of(vae, config=config_lib.to_dict(config), origin=workdir)
 
 
-def open_input(model: Any, *, given: str | None = None, split: str | None = None) -> Any:
-    """The `tfvae.inference.inputs.Examples` of `--input` and `--split`, or of others."""
+def open_input(model: Any, *, check: bool = True) -> Any:
+    """The `tfvae.inference.inputs.Examples` of `--input` and `--split`, checked unless the caller marks unfit ones."""
     from tfvae.inference.inputs import open_input
 
-    return open_input(model, FLAGS.input if given is None else given, split=FLAGS.split if split is None else split)
+    return open_input(model, FLAGS.input, split=FLAGS.split, check=check)
 
 
 def output_file(model: Any, name: str) -> str:

@@ -23,7 +23,7 @@ from tfvae.data.tfds_source import read_tfds
 from tfvae.data.tfrecord import read_tfrecords
 from tfvae.errors import InputError
 
-__all__ = ["ENCODED", "DataSet", "Split", "Whole", "load", "load_whole"]
+__all__ = ["CHECKED_OF_STREAM", "ENCODED", "DataSet", "Split", "Whole", "load", "load_whole", "readable"]
 
 _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "digits": read_digits,
@@ -46,8 +46,8 @@ _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
 # The schemes that `data.encoding` is of.
 ENCODED = ("sentences", "text", "topics", "words", "table", "csv")
 
-# Examples of a streamed source that `check` is shown.
-_CHECKED_OF_STREAM = 1_000
+# Examples of a streamed source that are checked.
+CHECKED_OF_STREAM = 1_000
 
 
 def load(config: DataConfig, *, check: Callable[..., Any] | None = None) -> DataSet:
@@ -82,7 +82,7 @@ def _open(config: DataConfig, check: Callable[..., Any] | None) -> DataSet:
     if check is not None:
         for split in (train, validation, test):
             field = "data.source" if split is train else f"data.source, {split.name} split"
-            for values in split.sample(_CHECKED_OF_STREAM):
+            for values in split.sample(CHECKED_OF_STREAM):
                 check(values, field=field)
     return DataSet(
         name=config.source,

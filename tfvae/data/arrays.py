@@ -1,8 +1,10 @@
 """Sources that are arrays in memory: scikit-learn's digits, a table made of them, and NPZ files."""
 
+import contextlib
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -101,18 +103,25 @@ def read_npz(path: str, config: DataConfig) -> Found:
 
 def _load(file: str) -> dict[str, np.ndarray]:
     """The arrays of the keys that are known: either `images` or `data`, and what else there is."""
+    with open_npz(file) as archive:
+        keys = [key for key in ("images", "data") if key in archive.files]
+        if len(keys) != 1:
+            raise refusal(file, f"the keys {archive.files}", "the key 'images' or, instead of it, 'data'")
+        known = (*keys, "labels", "factors", "factor_names")
+        return {key: archive[key] for key in known if key in archive.files}
+
+
+@contextlib.contextmanager
+def open_npz(file: str) -> Iterator[Any]:
+    """The archive of an NPZ file; raises `InputError` for a damaged one, also when its arrays are read."""
     try:
         # NumPy leaves a damaged file open: this closes it.
         with open(file, "rb") as stream:
             # Objects are pickles, and a pickle runs whatever code its author put into it.
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise refusal(file, "a single array", "an .npz file with the key 'images'")
-            keys = [key for key in ("images", "data") if key in archive.files]
-            if len(keys) != 1:
-                raise refusal(file, f"the keys {archive.files}", "the key 'images' or, instead of it, 'data'")
-            known = (*keys, "labels", "factors", "factor_names")
-            return {key: archive[key] for key in known if key in archive.files}
+                raise refusal(file, "a single array", "an .npz file of arrays with names")
+            yield archive
     except InputError:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:

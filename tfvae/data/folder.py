@@ -41,7 +41,7 @@ def read_folder(path: str, config: DataConfig) -> Found:
     images = np.empty((len(files), *shape), np.uint8)
 
     def fill(number: int) -> None:
-        pixels = _checked(files[number], _pixels)
+        pixels = read_image(files[number], _pixels)
         images[number] = pipeline.fit_images(tf.constant(pixels), config).numpy()
 
     with ThreadPoolExecutor() as pool:
@@ -64,7 +64,7 @@ def _common_shape(files: list[str], config: DataConfig) -> tuple[int, int, int]:
         # A file of a few bytes may claim to be gigabytes of pixels: of these, Pillow only warns at first.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for file in files:
-            height, width, channels = _checked(file, _shape)
+            height, width, channels = read_image(file, _shape)
             shape = (*(config.resize or (height, width)), 1 if config.grayscale else channels)
             seen.setdefault(shape, file)
     if len(seen) == 1:
@@ -77,7 +77,7 @@ def _common_shape(files: list[str], config: DataConfig) -> tuple[int, int, int]:
     )
 
 
-def _checked(file: str, read: Callable[[Image.Image], Any]) -> Any:
+def read_image(file: str, read: Callable[[Image.Image], Any]) -> Any:
     """`read` of the opened file; raises `InputError` where that fails."""
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:

@@ -57,9 +57,21 @@ def read_tfds(name: str, config: DataConfig) -> Found:
     return Found(
         splits=lambda: [Arrays.read(stream.blocks(), like=stream) for stream in streams] if fits else streams,
         num_levels=256,
-        # A `ClassLabel` of no known number of classes fails when asked for its names.
-        label_names=tuple(label.names) if getattr(label, "num_classes", None) else (),
+        label_names=_names(label),
     )
+
+
+def read_label_names(name: str, config: DataConfig) -> tuple[str, ...]:
+    """The names of the labels of a set, from its description alone; empty where it has none."""
+    with _quiet():
+        import tensorflow_datasets as tfds
+
+        return _names(_label_feature(_features(tfds, _builder(tfds, name, config).info)))
+
+
+def _names(label: Any) -> tuple[str, ...]:
+    # A `ClassLabel` of no known number of classes fails when asked for its names.
+    return tuple(label.names) if getattr(label, "num_classes", None) else ()
 
 
 @contextlib.contextmanager

@@ -95,7 +95,13 @@ def steer(
 
 
 def judge(
-    model: Model, sheet: Sheet, learned: tuple[np.ndarray, dict[str, np.ndarray]], attribute: str, value: int
+    model: Model,
+    sheet: Sheet,
+    learned: tuple[np.ndarray, dict[str, np.ndarray]],
+    attribute: str,
+    value: int,
+    *,
+    unseen: tuple[np.ndarray, dict[str, np.ndarray]] | None = None,
 ) -> dict[str, float | str]:
     """How often a classifier that knows nothing of the model sees the attribute change while the rest stays.
 
@@ -105,11 +111,13 @@ def judge(
       learned: training examples x `[n, *item_shape]`, and of each attribute its values, integers `[n]`.
       attribute: the name of the one that was steered.
       value: the value that it should have now.
+      unseen: examples that were held out of `learned`, in its form; None: none were.
 
     Returns:
       `attribute_before` and `attribute_after`: the shares of reconstructions and of steered items that are seen to have
       it; `rest_kept`: the share of steered items in which each other attribute is seen as in the reconstruction, where
-      there are others; and `method`.
+      there are others; `classifier_accuracy`: the share of `unseen` examples in which the attribute is seen as it is,
+      where there are some; and `method`.
     """
     from sklearn.neural_network import MLPClassifier  # slow to import
 
@@ -118,12 +126,15 @@ def judge(
     nearest = int(np.argmin(np.abs(sheet.arrays["strengths"])))
     before, after = rows[:, 1 + nearest], rows[:, -1]
     changed: dict[str, np.ndarray] = {}
+    right: dict[str, float] = {}
     seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name, truth in values.items():
-        network = MLPClassifier((64,), random_state=0, early_stopping=len(x) >= 1000, max_iter=100)
+        network = MLPClassifier((64,), random_state=0, early_stopping=_can_stop_early(truth), max_iter=100)
         network.fit(x.reshape(len(x), -1), truth)
         seen[name] = network.predict(before), network.predict(after)
         changed[name] = seen[name][0] != seen[name][1]
+        if unseen is not None:
+            right[name] = float(np.mean(network.predict(unseen[0].reshape(len(unseen[0]), -1)) == unseen[1][name]))
     others = [name for name in values if name != attribute]
     strength = float(sheet.arrays["strengths"][-1])
     found: dict[str, float | str] = {
@@ -134,12 +145,22 @@ def judge(
     }
     if others:
         found["rest_kept"] = float(np.mean([~changed[name] for name in others]))
+    if unseen is not None:
+        found["classifier_accuracy"] = right[attribute]
     found["method"] = (
         f"{len(rows)} examples without the attribute, moved by {strength:g} of the way between the means. A network "
         f"with one hidden layer that learned {', '.join(values)} from {len(x)} training examples judges the means of "
         f"p(x|z) before and after. " + (
             "rest_kept: the mean over the other attributes of the share that is seen unchanged."
             if others else "The data know no other attribute, so that nothing is said of the rest."
+        ) + (
+            f" classifier_accuracy: of this network, on {len(unseen[0])} examples that were held out of the direction "
+            "and of the network; without --input the moved ones are among them." if unseen is not None else ""
         )
     )  # fmt: skip
     return found
+
+
+def _can_stop_early(truth: np.ndarray) -> bool:
+    """Whether there are enough examples to set a tenth aside, for which scikit-learn wants two of each class."""
+    return bool(len(truth) >= 1000 and np.unique(truth, return_counts=True)[1].min() >= 2)

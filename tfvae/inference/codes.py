@@ -123,21 +123,10 @@ def outputs(
     if "seed" in SIGNATURES[name].inputs:
         given["seed"] = seeds(seed, 1, use=random.EVALUATION) + batch.index
     if label is None:
-        labels = _known(model, examples.given_labels(model, batch.labels, None), batch.index)
+        labels = examples.given_labels(model, batch.labels, None, places=batch.index)
     else:
         labels = np.full(len(batch.x), check_label(model, label))
     return model.rows(name, labels=labels, **given)
-
-
-def _known(model: Model, labels: np.ndarray | None, index: np.ndarray) -> np.ndarray | None:
-    """Labels of examples, where a conditional model has them all."""
-    if labels is not None and labels.max() >= model.num_labels:
-        bad = int(np.argmax(labels >= model.num_labels))
-        raise InputError(
-            f"--input: received the label {labels[bad]} at place {index[bad]}, expected labels of 0 ... "
-            f"{model.num_labels - 1}, as those of {model.origin}"
-        )
-    return labels
 
 
 def write(

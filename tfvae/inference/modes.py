@@ -25,6 +25,7 @@ MODES: dict[str, Callable[["Request"], _Made]] = {}
 _LEARNED = 10_000  # training examples that codes, directions and classifiers come from
 _LOOKED_AT = 500  # examples that tell which latents are active, and how far they reach
 _JUDGED = 200  # examples that an attribute is judged by
+_HELD_OUT = 4  # one in so many of --positive and --negative is not learned from
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,7 +160,7 @@ def attribute(request: Request) -> _Made:
     judged = attributes.steer(
         model, x[:_JUDGED], found, None if labels is None else labels[:_JUDGED], strengths=(0.0, request.strength)
     )
-    figures = attributes.judge(model, judged, (kinds.x, kinds.known), *kinds.wanted)
+    figures = attributes.judge(model, judged, (kinds.x, kinds.known), *kinds.wanted, unseen=kinds.unseen)
     count = request.count or 8
     shown = attributes.steer(model, x[:count], found, None if labels is None else labels[:count], strengths=strengths)
     return shown, figures | {"direction": request.direction}
@@ -176,6 +177,7 @@ class _Kinds:
       known: every attribute's values, integers `[n]`, by name.
       wanted: the name of the attribute among them, and its value.
       without: examples that are to be steered, and their labels for a conditional model.
+      unseen: examples that nothing is learned from, and every attribute's values, where some are held out.
     """
 
     name: str
@@ -185,9 +187,16 @@ class _Kinds:
     known: dict[str, np.ndarray]
     wanted: tuple[str, int]
     without: tuple[np.ndarray, np.ndarray | None]
+    unseen: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
 
 
 def _by_labels(request: Request) -> _Kinds:
+    if request.model.num_labels:
+        raise InputError(
+            f"--attribute: received {request.attribute or 'none'}, expected --positive and --negative: "
+            f"{request.model.origin} is a conditional model, which keeps the label that it is given; to change the "
+            "label use --mode=prior --label=... or --mode=interpolation"
+        )
     training = request.training()
     x, labels = training.first(_LEARNED)
     if labels is None:
@@ -201,7 +210,7 @@ def _by_labels(request: Request) -> _Kinds:
     items, theirs = opened.first()
     given = request.labels(opened, theirs, len(items))
     if theirs is not None:
-        lacking = opened.attributes(theirs).get(name, np.full(len(items), -1)) != value
+        lacking = opened.attributes(opened.model_labels(theirs)).get(name, np.full(len(items), -1)) != value
         items, given = items[lacking], None if given is None else given[lacking]
     if not len(items):
         raise InputError(f"--input: received examples that all have {name} = {value}, expected some without it")
@@ -212,16 +221,29 @@ def _by_labels(request: Request) -> _Kinds:
 
 
 def _by_folders(request: Request) -> _Kinds:
+    """Every fourth example of either side is held out, so that the judge and the direction have not seen it."""
     sides = []
     for flag, path in (("--positive", request.positive), ("--negative", request.negative)):
         opened = open_input(request.model, path, flag=flag)
         x, labels = opened.first(_LEARNED)
+        if len(x) < 2:
+            raise InputError(
+                f"{flag}: received {len(x)} example, expected at least two: one to learn from, one held out"
+            )
         sides.append((x, request.labels(opened, labels, len(x))))
     x = np.concatenate([side[0] for side in sides])
-    labels = None if sides[0][1] is None else np.concatenate([side[1] for side in sides])
+    labels = None if sides[0][1] is None or sides[1][1] is None else np.concatenate([sides[0][1], sides[1][1]])
     has = np.arange(len(x)) < len(sides[0][0])
-    steered = sides[1] if request.input is None else request.examples(max(_JUDGED, request.count or 8))
-    return _Kinds("--positive", x, labels, has, {"positive": has.astype(int)}, ("positive", 1), steered)
+    held = np.concatenate([np.arange(len(side[0])) % _HELD_OUT == 0 for side in sides])
+
+    def chosen(which: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        return x[which], None if labels is None else labels[which]
+
+    steered = chosen(held & ~has) if request.input is None else request.examples(max(_JUDGED, request.count or 8))
+    return _Kinds(
+        "--positive", *chosen(~held), has[~held], {"positive": has[~held].astype(int)}, ("positive", 1), steered,
+        unseen=(x[held], {"positive": has[held].astype(int)}),
+    )  # fmt: skip
 
 
 def _wanted(given: str | None, known: dict[str, np.ndarray], label_names: tuple[str, ...]) -> tuple[str, int]:

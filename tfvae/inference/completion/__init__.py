@@ -2,11 +2,12 @@
 
 from tfvae.inference.completion.base import METHODS, Latents, Method, Problem
 from tfvae.inference.completion.complete import Completion, complete
+from tfvae.inference.completion.downsampling import Downsampled
 from tfvae.inference.completion.gibbs import Metropolis, PseudoGibbs
 from tfvae.inference.completion.hmc import HMC, Optimise
 from tfvae.inference.completion.importance import Importance
 from tfvae.inference.completion.noise import BernoulliNoise, GaussianNoise, SaltAndPepper
-from tfvae.inference.completion.observations import Downsampled, Masked, Observation
+from tfvae.inference.completion.observations import Masked, Observation
 
 __all__ = [
     "HMC",

@@ -19,10 +19,12 @@ class Completion:
 
     Attributes:
       draws: of x, float32 `[num_draws, n, *item_shape]`.
-      mean, stddev: of each number of x, over z and p(x|y, z), float32 `[n, *item_shape]`.
+      mean, stddev: of each number of x, over z and p(x|y, z), float32 `[n, *item_shape]`; of codes and bags of words
+        see `discrete`.
       z: draws of p(z|y), float32 `[num_samples, n, latent_size]`.
       diagnostics: of each row, `[n]`, by name: see the method.
       log_likelihood: an estimate of log p(x|y) of the truth, float64 `[n]`, nats; None where no truth was given.
+      values: what the draws are: `sample`, or `mean`.
     """
 
     draws: np.ndarray
@@ -31,6 +33,7 @@ class Completion:
     z: np.ndarray
     diagnostics: dict[str, np.ndarray]
     log_likelihood: np.ndarray | None = None
+    values: str = "sample"
 
 
 def complete(
@@ -52,47 +55,43 @@ def complete(
       problem: what is known.
       method: where the draws of z come from.
       num_draws: of x.
-      values: of the draws: `sample`, x ~ p(x|y, z_s), or `mean`, the mean of p(x|y, z_s).
+      values: of the draws: `sample`, x ~ p(x|y, z_s), or `mean`, the mean of p(x|y, z_s), which it is also for a
+        model that has no draws, such as one of bags of words.
       truth: x, `[n, *item_shape]`, if it is known.
 
     Raises:
       InputError: for a method that is not for the observation or the model.
     """
+    values = values if problem.observation.draws_items(problem.model) else "mean"
     latents = method.latents(problem)
     found = _averages(problem, latents, truth)
     # Each row's draws of z, evenly over the chains' states.
     which = np.linspace(0, len(latents.z) - 1, num_draws).round().astype(int)
     draws = _draws(problem, latents.z[which], values)
     return Completion(draws, found["mean"], np.sqrt(found["variance"]), latents.z, latents.diagnostics,
-                      found.get("log_likelihood"))  # fmt: skip
+                      found.get("log_likelihood"), values)  # fmt: skip
 
 
 def _averages(problem: Problem, latents: Latents, truth: np.ndarray | None) -> dict[str, np.ndarray]:
     """`mean`, `variance` and `log_likelihood` over the draws of z."""
     model, observation = problem.model, problem.observation
     samples = latents.z.transpose(1, 0, 2)  # [n, num_samples, latent_size]
-    at_once = max(1, ROWS_AT_ONCE // samples.shape[1])
+    count = samples.shape[1]
 
     def average(y: tf.Tensor, labels: Any, z: tf.Tensor, truth: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        rows, count = z.shape[0], z.shape[1]
-        z = tf.reshape(z, [-1, model.latent_size])
-        y, labels, truth = repeated(count, y, labels, truth)
-        mean, variance = (
-            tf.reshape(each, [rows, count, *model.item_shape]) for each in observation.moments(model, y, z, labels)
-        )
-        # Var x = E Var[x|z] + Var E[x|z]
-        found = {
-            "mean": tf.reduce_mean(mean, axis=1),
-            "variance": tf.reduce_mean(variance, axis=1) + tf.math.reduce_variance(mean, axis=1),
-        }
+        found = dict(zip(("mean", "variance"), observation.averages(model, y, z, labels), strict=True))
         if truth is not None:
-            each = tf.cast(observation.log_likelihood_of(model, truth, y, z, labels), tf.float64)
-            each = tf.reshape(each, [rows, count])
+            rows, z = z.shape[0], tf.reshape(z, [-1, model.latent_size])
+            y, labels, truth = repeated(count, y, labels, truth)
+            each = observation.log_likelihood_of(model, truth, y, z, labels)
+            # A z that gives no number gives no probability.
+            each = tf.where(tf.math.is_nan(each), -np.inf, each)
+            each = tf.reshape(tf.cast(each, tf.float64), [rows, count])
             found["log_likelihood"] = tf.reduce_logsumexp(each, axis=1) - tf.math.log(tf.cast(count, tf.float64))
         return found
 
-    arrays = {"z": samples} if truth is None else {"z": samples, "truth": truth}
-    return problem.by_blocks(average, arrays, rows=at_once)
+    arrays = {"z": samples} | ({} if truth is None else {"truth": truth})
+    return problem.by_blocks(average, arrays, rows=max(1, ROWS_AT_ONCE // count))
 
 
 def _draws(problem: Problem, z: np.ndarray, values: str) -> np.ndarray:

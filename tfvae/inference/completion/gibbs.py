@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from tfvae import random
@@ -63,6 +64,9 @@ class PseudoGibbs(Method, name="pseudo_gibbs"):
 
         z = model.tensors("encode_sample", item=x, seed=seed, labels=labels)["z"]
         z = tf.ensure_shape(z, [rows * self.num_chains, model.latent_size])
+        with tf.init_scope():
+            middle = model.middle(1)
+        z = tf.where(_finite(z), z, middle)
         trace = tf.TensorArray(tf.float32, steps, element_shape=z.shape)
         start = (tf.constant(0), z, x, tf.zeros(z.shape[:1]), trace)
         _, _, _, accepted, trace = tf.while_loop(lambda step, *_: step < steps, body, start, parallel_iterations=1)
@@ -73,10 +77,16 @@ class PseudoGibbs(Method, name="pseudo_gibbs"):
     def _move(self, problem: Problem, x: Any, z: Any, labels: Any, seed: Any, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The next z of the chains, and which of them it was accepted in, as numbers."""
         proposed = problem.model.tensors("encode_sample", item=x, seed=seed, labels=labels)["z"]
-        return tf.ensure_shape(proposed, z.shape), tf.ones(z.shape[:1])
+        # What is not finite is refused: the chain would not come back.
+        return tf.ensure_shape(tf.where(_finite(proposed), proposed, z), z.shape), tf.ones(z.shape[:1])
 
     def _diagnostics(self, accepted: tf.Tensor) -> dict[str, tf.Tensor]:
         return {}
+
+
+def _finite(z: tf.Tensor) -> tf.Tensor:
+    """Which rows of z are finite, bool `[rows, 1]`."""
+    return tf.reduce_all(tf.math.is_finite(z), axis=-1, keepdims=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,7 +104,9 @@ class Metropolis(PseudoGibbs, name="metropolis"):
         def log_weight(z: tf.Tensor) -> tf.Tensor:
             joint = model.tensors("log_joint", item=x, mask=all_of_x, z=z, labels=labels)
             q = model.tensors("log_posterior", item=x, z=z, labels=labels)["log_prob"]
-            return joint["log_likelihood"] + joint["log_prior"] - q
+            found = joint["log_likelihood"] + joint["log_prior"] - q
+            # A start that gives no number is left for any that does.
+            return tf.where(tf.math.is_nan(found), -np.inf, found)
 
         # rho = p(x|z') p(z') q(z|x) / (p(x|z) p(z) q(z'|x))
         log_ratio = log_weight(proposed) - log_weight(z)

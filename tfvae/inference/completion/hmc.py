@@ -38,7 +38,7 @@ class _ByGradient(Method):
         model, chains = problem.model, self.num_chains
         space = model.space
         start = resampled(problem, self.num_proposals, chains).z
-        coordinates = space.y(tf.constant(start.transpose(1, 0, 2))).numpy()
+        coordinates = finite_starts(space.y(tf.constant(start.transpose(1, 0, 2))).numpy())
 
         def run(y: tf.Tensor, labels: Any, start: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
             y, labels = repeated(chains, y, labels)
@@ -52,6 +52,14 @@ class _ByGradient(Method):
         # A seed for each block: TFP's samplers take one for a whole batch.
         given = {"start": coordinates, "seed": seeds(problem.seed, len(problem.y), use=random.EVALUATION)}
         return problem.by_blocks(run, given, rows=max(1, ROWS_AT_ONCE // chains), progress=self.name)
+
+
+def finite_starts(coordinates: np.ndarray) -> np.ndarray:
+    """Starts `[n, chains, size]`, those that are not finite replaced: by a finite one of the example, or by 0."""
+    fit = np.isfinite(coordinates).all(axis=-1)
+    first = coordinates[np.arange(len(fit)), fit.argmax(axis=1)]
+    instead = np.where(fit.any(axis=1)[:, None], first, 0.0)
+    return np.where(fit[..., None], coordinates, instead[:, None]).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

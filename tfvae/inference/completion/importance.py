@@ -50,9 +50,7 @@ def resampled(problem: Problem, num_proposals: int, num_samples: int, *, progres
 
     rows = max(1, 2 * ROWS_AT_ONCE // z.shape[1])
     found = problem.by_blocks(weigh, {"guess": problem.guess, "z": z}, rows=rows, progress=progress)
-    log_weight = found["log_weight"].astype(np.float64)
-    top = log_weight.max(axis=1, keepdims=True)
-    weight = np.exp(log_weight - top)
+    weight, log_sum = weights(found["log_weight"], np.isfinite(z).all(axis=-1))
     total = weight.sum(axis=1)
     # Systematic resampling: (k + u) / S for k = 0 ... S - 1 through the distribution function, in an order of its own.
     generators = [np.random.default_rng(int(each)) for each in seeds(problem.seed, n, use=random.EVALUATION)]
@@ -61,9 +59,23 @@ def resampled(problem: Problem, num_proposals: int, num_samples: int, *, progres
     which = np.stack([np.searchsorted(c[:-1], p, side="right") for c, p in zip(cumulative, places, strict=True)])
     diagnostics = {
         "effective_sample_size": total**2 / (weight**2).sum(axis=1),
-        "log_evidence": top[:, 0] + np.log(total / z.shape[1]),
+        "log_evidence": log_sum - np.log(z.shape[1]),
     }
     return Latents(np.take_along_axis(z, which[..., None], axis=1).transpose(1, 0, 2), diagnostics)
+
+
+def weights(log_weight: np.ndarray, finite: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights `[n, K]` whose largest is 1, and the log of the sum of the given ones, `[n]`, nats.
+
+    Args:
+      log_weight: `[n, K]`; one that is no finite number counts as that of weight 0.
+      finite: which proposals are finite, bool `[n, K]`: they have equal weights in a row where all would be 0.
+    """
+    log_weight = np.where(np.isfinite(log_weight) & finite, log_weight, -np.inf).astype(np.float64)
+    top = log_weight.max(axis=1, keepdims=True)
+    none = np.isneginf(top)
+    weight = np.where(none, finite, np.exp(log_weight - np.where(none, 0.0, top)))
+    return weight, top[:, 0] + np.log(np.maximum(weight.sum(axis=1), 1.0))
 
 
 def _of_guess(problem: Problem, count: int) -> np.ndarray:

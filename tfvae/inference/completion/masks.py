@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
 
+from tfvae.data.arrays import open_npz
+from tfvae.data.folder import read_image
 from tfvae.errors import InputError
 from tfvae.inference.completion.observations import uniform_items
 from tfvae.inference.model import seeds
@@ -108,18 +109,13 @@ def _read(path: str) -> np.ndarray:
         )
     try:
         if kind != ".npz":
-            with Image.open(path) as image:
-                return np.asarray(image.convert("L")) > 127
-        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(read_image(path, lambda image: image.convert("L"))) > 127
+        with open_npz(path) as arrays:
             if "mask" not in arrays.files:
-                raise InputError(f"--mask: received {path!r} with the keys {arrays.files}, expected the key 'mask'")
+                raise InputError(f"received {path!r} with the keys {arrays.files}, expected the key 'mask'")
             values = arrays["mask"]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"--mask: received {path!r}, which cannot be read, expected an image or an NPZ file"
-        ) from error
+    except InputError as error:
+        raise InputError(f"--mask: {str(error).removeprefix('data.source: ')}") from error
     if values.dtype.kind not in "biuf":
         raise InputError(f"--mask: received {path!r} of type {values.dtype}, expected true or 1 for what is observed")
     return values > 0.5

@@ -27,7 +27,7 @@ class _Noise(Observation):
         self, model: Model, x: tf.Tensor, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
     ) -> tf.Tensor:
         found = numbers(model, z, labels)
-        return _sum(found.log_prob(x) + self.log_channel(x, y) - self.log_prob(found, y))
+        return _sum(self.log_prob_of_clean(found, x) + self.log_channel(x, y) - self.log_prob(found, y))
 
     def guess(self, model: Model, y: np.ndarray, labels: np.ndarray | None, *, seed: int = 0) -> np.ndarray:
         """y itself, brought into the range of x."""
@@ -36,6 +36,10 @@ class _Noise(Observation):
     def log_prob(self, found: Numbers, y: tf.Tensor) -> tf.Tensor:
         """log p(y_d|z) of numbers p(x_d|z)."""
         raise NotImplementedError
+
+    def log_prob_of_clean(self, found: Numbers, x: tf.Tensor) -> tf.Tensor:
+        """log p(x_d|z), a mass or a density as `log_prob` is."""
+        return found.log_prob(x)
 
     def log_channel(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """log p(y_d|x_d)."""
@@ -109,7 +113,8 @@ class _Replaced(_Noise):
 class SaltAndPepper(_Replaced):
     """A share of the numbers is replaced by the ends of the range, either with the same probability.
 
-    p(y_d|z) = (1 - share) p(x_d = y_d|z) + share / 2 [y_d is an end], where a density counts over 1/255 of the range.
+    p(y_d|z) = (1 - share) p(x_d = y_d|z) + share / 2 [y_d is an end], where a density counts over `resolution`: all
+    are masses, also log p(x|y, z), which is 0 for a number that was certainly not replaced.
     """
 
     def observe(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -119,8 +124,11 @@ class SaltAndPepper(_Replaced):
 
     def _parts(self, found: Numbers, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """log of p(y_d, not replaced|z), and of p(y_d, replaced)."""
-        kept = found.log_prob(y) + tf.math.log((1.0 - self.share) * self.resolution)
+        kept = self.log_prob_of_clean(found, y) + tf.math.log(1.0 - self.share)
         return kept, self._log_replaced(y)
+
+    def log_prob_of_clean(self, found: Numbers, x: tf.Tensor) -> tf.Tensor:
+        return found.log_prob(x) + tf.math.log(self.resolution)
 
     def _log_replaced(self, y: tf.Tensor) -> tf.Tensor:
         at_end = tf.reduce_any([tf.abs(y - end) < 1e-6 for end in self.ends], axis=0)

@@ -108,8 +108,10 @@ def numbers(model: Model, z: tf.Tensor, labels: tf.Tensor | None) -> Binary | No
       InputError: for a likelihood that has no standard deviation, such as a bag of words.
     """
     decoded = model.tensors("decode", z=z, labels=labels)
-    if model.binary and "logits" in decoded:
-        return Binary(decoded["logits"])
+    logits = decoded.get("logits")
+    # Codes, and mixtures, of two levels have several logits for each number.
+    if model.binary and logits is not None and tuple(logits.shape[1:]) == model.item_shape:
+        return Binary(logits)
     if "stddev" not in decoded:
         raise InputError(
             f"--task: received noise or a downsampling, expected inpaint: numbers of {model.origin} have no standard "

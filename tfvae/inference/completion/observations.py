@@ -1,4 +1,4 @@
-"""What was observed of x, and how likely it is given z: a mask, or a downsampling; noise is in `noise`.
+"""What was observed of x, and how likely it is given z: a mask; see also `downsampling` and `noise`.
 
 A new observation is a class below `Observation`. Everything else, such as methods and figures, takes it as it is.
 """
@@ -11,9 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae import random
-from tfvae.errors import InputError
-from tfvae.inference.completion import poisson_binomial
-from tfvae.inference.completion.numbers import Binary, normal_log_prob, numbers
+from tfvae.inference.completion import discrete
 from tfvae.inference.model import Model, seeds
 
 _SWEEPS = 10  # of pseudo-Gibbs, that make a first guess of what is behind a mask
@@ -45,6 +43,27 @@ class Observation(abc.ABC):
         self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean and the variance of each number of p(x|y, z), float32 `[rows, *item_shape]`."""
+
+    def averages(
+        self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The mean and the variance of each number of p(x|y), float32 `[rows, *item_shape]`.
+
+        Args:
+          model, y, labels: as of the other methods.
+          z: draws of p(z|y), `[rows, count, latent_size]`.
+        """
+        mean, variance = (
+            tf.reshape(each, [*z.shape[:2], *model.item_shape])
+            for each in self.moments(model, *_by_draw(z, y), _of_each(labels, z.shape[1]))
+        )
+        # Var x = E Var[x|z] + Var E[x|z]
+        spread = tf.reduce_mean(variance, axis=1) + tf.math.reduce_variance(mean, axis=1)
+        return tf.reduce_mean(mean, axis=1), spread
+
+    def draws_items(self, model: Model) -> bool:
+        """Whether x ~ p(x|y, z) can be drawn."""
+        return True
 
     @abc.abstractmethod
     def draw(self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
@@ -88,14 +107,36 @@ class Masked(Observation):
     ) -> tf.Tensor:
         # A truth may have numbers missing too: they count for nothing.
         known = _log_likelihood(model, x, ~tf.math.is_nan(x), z, labels)
-        return known - self.log_likelihood(model, y, z, labels)
+        found = known - self.log_likelihood(model, y, z, labels)
+        return found - discrete.log_total_ratio(x, y) if discrete.Kind.of(model).bag else found
 
     def moments(
         self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         decoded, missing = model.tensors("decode", z=z, labels=labels), tf.math.is_nan(y)
-        spread = decoded["stddev"] ** 2 if "stddev" in decoded else tf.zeros_like(y)
-        return tf.where(missing, decoded["mean"], y), tf.where(missing, spread, 0.0)
+        mean, variance = decoded["mean"], decoded["stddev"] ** 2 if "stddev" in decoded else tf.zeros_like(y)
+        if discrete.Kind.of(model).bag:
+            mean, variance = discrete.bag_moments(mean, y)
+        return tf.where(missing, mean, y), tf.where(missing, variance, 0.0)
+
+    def averages(
+        self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of codes without an order see `discrete`."""
+        mean, variance = super().averages(model, y, z, labels)
+        kind, missing = discrete.Kind.of(model), tf.math.is_nan(y)
+        if not kind.codes:
+            return mean, variance
+        decoded = model.tensors("decode", z=_by_draw(z, y)[1], labels=_of_each(labels, z.shape[1]))
+        for codes in kind.codes:
+            share = codes.share(decoded, z.shape[1])
+            mode = tf.cast(tf.argmax(share, axis=-1), tf.float32)
+            mean = discrete.placed(mode, codes.places, mean)
+            variance = discrete.placed(1.0 - tf.reduce_max(share, axis=-1), codes.places, variance)
+        return tf.where(missing, mean, y), tf.where(missing, variance, 0.0)
+
+    def draws_items(self, model: Model) -> bool:
+        return model.draws_items
 
     def draw(self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
         return tf.where(tf.math.is_nan(y), model.tensors("decode_sample", z=z, seed=seed, labels=labels)["item"], y)
@@ -104,6 +145,8 @@ class Masked(Observation):
         """Ten sweeps of pseudo-Gibbs from an item of the model; of a model that has no draws, the mean of one."""
         given = seeds(seed, len(y) * (_SWEEPS + 1), use=random.PRIOR).reshape(len(y), -1)
         missing, made = np.isnan(y), model.rows("generate", seed=given[:, 0], labels=labels)
+        if discrete.Kind.of(model).bag:
+            made["item"] = discrete.bag_moments(tf.constant(made["item"]), tf.constant(y))[0].numpy()
         x = np.where(missing, made["item"], y)
         if model.draws_items:
             z = made["z"]
@@ -117,103 +160,17 @@ class Masked(Observation):
         return np.isnan(y)
 
 
+def _by_draw(z: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """y of each draw of z, and z `[rows, count, latent_size]` as `[rows * count, latent_size]`."""
+    return tf.repeat(y, z.shape[1], axis=0), tf.reshape(z, [-1, z.shape[-1]])
+
+
+def _of_each(labels: tf.Tensor | None, count: int) -> tf.Tensor | None:
+    return None if labels is None else tf.repeat(labels, count, axis=0)
+
+
 def _log_likelihood(model: Model, x: tf.Tensor, mask: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
     return model.tensors("log_joint", item=x, mask=mask, z=z, labels=labels)["log_likelihood"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Downsampled(Observation):
-    """y is the means of blocks of x, images `[height, width, ...]`.
-
-    Of a binary model p(y|z) is the exact Poisson-binomial mass of each block's count. Else it is a normal density,
-    exact for Gaussian likelihoods and of matched moments for others.
-
-    Attributes:
-      factor: pixels of a side of a block.
-    """
-
-    factor: int
-
-    def check(self, item_shape: tuple[int, ...]) -> None:
-        """Raises `InputError` for items that it does not divide."""
-        if len(item_shape) < 2:
-            raise InputError(f"--task: received super_resolution, expected inpaint or denoise: items of shape "
-                             f"{list(item_shape)} are no images")  # fmt: skip
-        if self.factor < 2 or any(side % self.factor for side in item_shape[:2]):
-            sides = " and ".join(map(str, item_shape[:2]))
-            raise InputError(f"--factor: received {self.factor}, expected a number above 1 that divides {sides}")
-
-    def observed_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of one y."""
-        return (item_shape[0] // self.factor, item_shape[1] // self.factor, *item_shape[2:])
-
-    def observe(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        return tf.reduce_mean(self._blocks(tf.constant(x, tf.float32)), axis=0).numpy()
-
-    def log_likelihood(self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
-        found = numbers(model, z, labels)
-        if isinstance(found, Binary):
-            each = poisson_binomial.log_mass(self._blocks(found.logits), self._counts(y))
-        else:
-            # mean_d x_d ~ N(mean_d mu_d, sum_d v_d / k^2)
-            mean, spread = (tf.reduce_mean(self._blocks(v), axis=0) for v in (found.mean, found.variance))
-            each = normal_log_prob(y - mean, spread / self.factor**2)
-        return tf.reduce_sum(each, axis=range(1, each.shape.rank))
-
-    def log_likelihood_of(
-        self, model: Model, x: tf.Tensor, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
-    ) -> tf.Tensor:
-        """log p(x|z) - log p(y|z) of an x whose block means are y: of a density, in coordinates that hold y."""
-        each = numbers(model, z, labels).log_prob(x)
-        return tf.reduce_sum(each, axis=range(1, each.shape.rank)) - self.log_likelihood(model, y, z, labels)
-
-    def moments(
-        self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        found = numbers(model, z, labels)
-        if isinstance(found, Binary):
-            mean = poisson_binomial.mean_given_count(self._blocks(found.logits), self._counts(y))
-            return self._items(mean), self._items(mean * (1.0 - mean))
-        mean, variance = self._blocks(found.mean), self._blocks(found.variance)
-        share = self._share(variance)
-        # E[x|y] = mu + share (k y - sum mu), Var[x_d|y] = v_d - share_d v_d
-        total = self.factor**2 * y - tf.reduce_sum(mean, axis=0)
-        return self._items(mean + share * total), self._items((1.0 - share) * variance)
-
-    def draw(self, model: Model, y: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
-        found, uniforms = numbers(model, z, labels), self._blocks(uniform_items(model.item_shape, seed))
-        if isinstance(found, Binary):
-            drawn = poisson_binomial.draw_given_count(self._blocks(found.logits), self._counts(y), uniforms)
-            return self._items(drawn)
-        # x + share (k y - sum x) of a free draw x
-        free = self._blocks(found.draw(self._items(uniforms)))
-        total = self.factor**2 * y - tf.reduce_sum(free, axis=0)
-        return self._items(free + self._share(self._blocks(found.variance)) * total)
-
-    def guess(self, model: Model, y: np.ndarray, labels: np.ndarray | None, *, seed: int = 0) -> np.ndarray:
-        return in_range(model, self.shown(y, model.item_shape))
-
-    def shown(self, y: np.ndarray, item_shape: tuple[int, ...]) -> np.ndarray:
-        return y.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
-
-    def _share(self, variance: tf.Tensor) -> tf.Tensor:
-        return variance / tf.reduce_sum(variance, axis=0)
-
-    def _counts(self, y: tf.Tensor) -> tf.Tensor:
-        size = float(self.factor**2)
-        return tf.clip_by_value(tf.round(y * size), 0.0, size)
-
-    def _blocks(self, x: tf.Tensor) -> tf.Tensor:
-        """`[rows, height, width, ...]` to `[factor^2, rows, height / factor, width / factor, ...]`."""
-        f, (height, width, *rest) = self.factor, x.shape[1:]
-        split = tf.reshape(x, [-1, height // f, f, width // f, f, math.prod(rest)])
-        return tf.reshape(tf.transpose(split, [2, 4, 0, 1, 3, 5]), [f * f, -1, height // f, width // f, *rest])
-
-    def _items(self, blocks: tf.Tensor) -> tf.Tensor:
-        """The inverse of `_blocks`."""
-        f, (height, width, *rest) = self.factor, blocks.shape[2:]
-        split = tf.reshape(blocks, [f, f, -1, height, width, math.prod(rest)])
-        return tf.reshape(tf.transpose(split, [2, 3, 0, 4, 1, 5]), [-1, height * f, width * f, *rest])
 
 
 def uniform_items(item_shape: tuple[int, ...], seed: tf.Tensor, *, num_samples: int | None = None) -> tf.Tensor:

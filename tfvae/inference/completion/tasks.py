@@ -13,15 +13,17 @@ from tfvae.errors import InputError
 from tfvae.inference.completion import masks
 from tfvae.inference.completion.base import METHODS, Problem
 from tfvae.inference.completion.complete import VALUES, Completion, complete
+from tfvae.inference.completion.discrete import Kind
+from tfvae.inference.completion.downsampling import Downsampled, factors
 from tfvae.inference.completion.noise import BernoulliNoise, GaussianNoise, SaltAndPepper
-from tfvae.inference.completion.observations import Downsampled, Masked, Observation, in_range
+from tfvae.inference.completion.observations import Masked, Observation, in_range
 from tfvae.inference.completion.observed_input import read_observed
-from tfvae.inference.inputs import check_label, open_input
+from tfvae.inference.inputs import Examples, open_input
 from tfvae.inference.model import Model
-from tfvae.inference.sheet import Sheet
+from tfvae.inference.sheet import SUFFIXES, Sheet
 
 NOISES = ("gaussian", "salt_and_pepper", "bernoulli")
-_SMALL = 16  # pixels of a side, below which super-resolution is 2x
+_SMALL = 16  # pixels of a side, below which super-resolution is about 2x, and else about 4x
 DEFAULT_METHOD = "hmc"  # the best of docs/results/completion for every task
 
 
@@ -83,12 +85,12 @@ def _task(function: Callable[[Request], Given]) -> Callable[[Request], Given]:
 def _inpaint(request: Request) -> Given:
     """Numbers behind a mask."""
     if request.mask == masks.NAN:
-        y, labels = read_observed(request.model, request.input, request.model.item_shape, request.count)
+        y, labels, examples = read_observed(request.model, request.input, request.model.item_shape, request.count)
         masks.check(~np.isnan(y), masks.NAN)
-        return _given(request, Masked(), in_range(request.model, y), None, labels)
-    x, labels = _clean(request)
+        return _given(request, Masked(), in_range(request.model, y), None, labels, examples)
+    x, labels, examples = _clean(request)
     observation = Masked(masks.mask(request.mask, request.model.item_shape, len(x), seed=request.seed))
-    return _given(request, observation, observation.observe(x), None if request.corrupted else x, labels)
+    return _given(request, observation, observation.observe(x), None if request.corrupted else x, labels, examples)
 
 
 @_task
@@ -106,8 +108,9 @@ def _denoise(request: Request) -> Given:
 def _super_resolution(request: Request) -> Given:
     """Means of blocks of pixels."""
     shape = request.model.item_shape
-    factor = request.factor or (4 if len(shape) < 2 or min(shape[:2]) >= _SMALL else 2)
-    observation = Downsampled(factor)
+    usual = 4 if len(shape) < 2 or min(shape[:2]) >= _SMALL else 2
+    known = factors(shape) if len(shape) >= 2 else []
+    observation = Downsampled(request.factor or min(known, key=lambda factor: abs(factor - usual), default=usual))
     observation.check(shape)
     return _corrupted(request, observation, observation.observed_shape(shape))
 
@@ -115,35 +118,33 @@ def _super_resolution(request: Request) -> Given:
 def _corrupted(request: Request, observation: Observation, observed_shape: tuple[int, ...]) -> Given:
     """An input that is y, or a clean one that becomes it."""
     if request.corrupted:
-        y, labels = read_observed(request.model, request.input, observed_shape, request.count)
+        y, labels, examples = read_observed(request.model, request.input, observed_shape, request.count)
         if np.isnan(y).any():
             raise InputError("--input: received NaN, expected numbers, or --task=inpaint --mask=nan")
-        return _given(request, observation, y, None, labels)
-    x, labels = _clean(request)
-    return _given(request, observation, observation.observe(x, seed=request.seed), x, labels)
+        return _given(request, observation, y, None, labels, examples)
+    x, labels, examples = _clean(request)
+    return _given(request, observation, observation.observe(x, seed=request.seed), x, labels, examples)
 
 
-def _clean(request: Request) -> tuple[np.ndarray, np.ndarray | None]:
+def _clean(request: Request) -> tuple[np.ndarray, np.ndarray | None, Examples]:
     examples = open_input(request.model, request.input, split=request.split)
     x, labels = examples.first(request.count)
     if not len(x):
         raise InputError("--input: received no examples, expected some")
-    return x, labels
+    return x, labels, examples
 
 
 def _given(
-    request: Request, observation: Observation, y: np.ndarray, truth: np.ndarray | None, labels: np.ndarray | None
+    request: Request,
+    observation: Observation,
+    y: np.ndarray,
+    truth: np.ndarray | None,
+    labels: np.ndarray | None,
+    examples: Examples,
 ) -> Given:
     """With the labels that a conditional model takes."""
-    model = request.model
-    if request.label is not None:
-        labels = np.full(len(y), check_label(model, request.label), np.int64)
-    elif model.num_labels and labels is None:
-        raise InputError(
-            f"--label: received none, expected one of 0 ... {model.num_labels - 1}: {model.origin} is a conditional "
-            "model, and the input has no labels"
-        )
-    return Given(observation, y.astype(np.float32), truth, labels if model.num_labels else None)
+    labels = examples.given_labels(request.model, labels, request.label, count=len(y))
+    return Given(observation, y.astype(np.float32), truth, labels)
 
 
 def run(request: Request) -> tuple[Given, Completion]:
@@ -166,19 +167,27 @@ def run(request: Request) -> tuple[Given, Completion]:
     return given, found
 
 
-def sheet(request: Request, given: Given, found: Completion, *, film: bool = False) -> Sheet:
-    """Rows of truth (if known), observed, mean, draws and uncertainty; of a film the draws alone."""
+def sheet(request: Request, given: Given, found: Completion, *, suffix: str = ".png") -> Sheet:
+    """What a file shows: rows of truth (if known), observed, mean, draws and uncertainty; of a film the draws alone.
+
+    A file of the data's own kind, such as a table, has each example once, completed: see `completed`.
+    """
     model = request.model
+    if suffix not in SUFFIXES:
+        return Sheet(completed(request, found), 1)
     shape = model.item_shape
     shown = given.observation.shown(given.y, shape)
     missing = given.observation.missing(given.y, shape)
     spread = 2 * found.stddev  # of a binary number at most 1
     if model.low is not None and model.high is not None:
         spread = model.low + np.minimum(spread, model.high - model.low)
+        # Of a code the probability that it is another one.
+        unordered = Kind.of(model).unordered(shape)
+        spread = np.where(unordered, model.low + found.stddev**2 * (model.high - model.low), spread)
     columns = [shown, found.mean, *found.draws, spread]
     if given.truth is not None:
         columns.insert(0, given.truth)
-    if film:
+    if suffix == ".gif":
         columns = list(found.draws)
     arrays = {
         "observed": given.y, "mask": ~missing, "mean": found.mean, "stddev": found.stddev, "draws": found.draws,
@@ -191,15 +200,33 @@ def sheet(request: Request, given: Given, found: Completion, *, film: bool = Fal
     return Sheet(items.astype(np.float32), len(columns), arrays)
 
 
+def completed(request: Request, found: Completion) -> np.ndarray:
+    """Each example once, `[n, *item_shape]`: its mean, or the first draw of items all of codes, such as lines of text.
+
+    The most probable characters by themselves make no word.
+    """
+    text = Kind.of(request.model).unordered(request.model.item_shape).all()
+    return found.draws[0] if text and len(found.draws) else found.mean
+
+
 def figures(request: Request, given: Given, found: Completion) -> dict[str, Any]:
-    """What is said of a completion: of a known truth, the squared error of each missing number and log p(x|y)."""
+    """What is said of a completion: of a known truth, the squared error of each missing number and log p(x|y).
+
+    Of codes without an order it is the share of wrong ones, `error_rate`; `values` says what the draws are.
+    """
     missing = given.observation.missing(given.y, request.model.item_shape)
+    unordered = Kind.of(request.model).unordered(request.model.item_shape)
     said: dict[str, Any] = {
         "task": request.task, "method": request.method, "num_examples": len(given.y),
         "num_samples": len(found.z), "missing_numbers": float(missing.sum() / len(missing)),
-        "uncertainty": float(found.stddev[missing].mean()),
+        "uncertainty": float(found.stddev[missing].mean()), "values": found.values,
     }  # fmt: skip
     if given.truth is not None and found.log_likelihood is not None:
-        said["mean_squared_error"] = float(((found.mean - given.truth)[missing] ** 2).mean())
+        known = missing & ~np.isnan(given.truth)
+        numbers, codes = known & ~unordered, known & unordered
+        if numbers.any():
+            said["mean_squared_error"] = float(((found.mean - given.truth)[numbers] ** 2).mean())
+        if codes.any():
+            said["error_rate"] = float((found.mean != given.truth)[codes].mean())
         said["log_likelihood"] = float(found.log_likelihood.mean())
     return said | {name: float(np.mean(values)) for name, values in found.diagnostics.items()}
