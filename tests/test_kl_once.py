@@ -92,7 +92,7 @@ def reference_fit(weights, x, batch_size, num_samples, full):
         (1, 3, 1),
         pytest.param(7, 16, 1, marks=pytest.mark.slow),
         (7, 16, 5),
-        (100, 130, 1),
+        pytest.param(100, 130, 1, marks=pytest.mark.slow),
         pytest.param(1, 3, 5, marks=pytest.mark.slow),
         pytest.param(100, 130, 5, marks=pytest.mark.slow),
     ],
