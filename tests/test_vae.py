@@ -161,7 +161,7 @@ def test_tensorboards_axis_counts_optimizer_steps(tmp_path):
     assert steps == [3, 5, 8, 10]
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_half_precision_networks_train_with_float32_distributions(policy):
     vae, x = small_vae(precision=policy), binary_data(40)
     vae.compile(tf_keras.optimizers.Adam(0.01), steps_per_execution=2)
@@ -219,8 +219,14 @@ def test_fit_takes_datasets_of_unknown_size_and_validation_data():
     assert np.isfinite(result["loss"]) and int(vae.steps) == 11
 
 
-@pytest.mark.parametrize("likelihood", [likelihoods.Bernoulli(), likelihoods.Gaussian(),
-                                        likelihoods.GaussianIdentity()])  # fmt: skip
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        likelihoods.Bernoulli(),
+        likelihoods.Gaussian(),
+        pytest.param(likelihoods.GaussianIdentity(), marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("network", [networks.MLP(hidden=(8,)), networks.Convolutional(filters=(4, 6), dense=8)])
 @pytest.mark.parametrize("item_shape", [(7,), (5, 9), (7, 5, 3), (1, 1, 1)])
 def test_any_shape_trains(item_shape, network, likelihood):

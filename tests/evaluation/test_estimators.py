@@ -69,7 +69,12 @@ WRONG_CODE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WRONG_CODE)
+LONG = ("hmc_density, the cut-off left out", "ais from q, a term", "ais, a weight")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in WRONG_CODE]
+)
 def test_a_wrong_weight_or_sign_is_seen(linear, monkeypatch, name):
     """The test above can fail: the very code that it holds to the truth, made wrong."""
     estimator, place, attribute, wrong = WRONG_CODE[name]
@@ -123,7 +128,9 @@ WRONG_WAY_BACK = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_WAY_BACK)
+@pytest.mark.parametrize(
+    "name", [name if name == "a sign" else pytest.param(name, marks=pytest.mark.slow) for name in WRONG_WAY_BACK]
+)
 def test_a_wrong_way_back_is_seen(linear, monkeypatch, name):
     monkeypatch.setattr(annealing, "anneal", WRONG_WAY_BACK[name](annealing.anneal))
     estimator = BDMC(num_chains=8, num_temperatures=40, num_leapfrog_steps=2, num_samples=50)
@@ -132,7 +139,7 @@ def test_a_wrong_way_back_is_seen(linear, monkeypatch, name):
 
 
 def test_an_estimator_outside_the_bracket_is_told_of():
-    few = BDMC(num_chains=4, num_temperatures=60, num_leapfrog_steps=2, num_samples=1)
+    few = BDMC(num_chains=4, num_temperatures=30, num_leapfrog_steps=2, num_samples=1)
     found = estimate(make_vae(**WRONG), Examples(np.tile(X, [16, 1])), few).summary
     assert any(text.startswith("importance lies") and "beyond its lower_bound" in text for text in found["warnings"])
     many = dataclasses.replace(few, num_samples=500)

@@ -76,7 +76,9 @@ def masked(vae=None, **kwargs):
     return Problem(Model.of(vae or linear(**WRONG)), observation, observation.observe(X), **kwargs)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "pseudo_gibbs" else name for name in SETTINGS]
+)
 def test_what_is_behind_a_mask(name):
     """With a wrong q(z|x), which only pseudo-Gibbs needs to be right."""
     vae = linear() if name == "pseudo_gibbs" else None
@@ -177,7 +179,11 @@ def test_hmc_where_nothing_was_observed_draws_from_a_prior_of_any_support(poster
 
 
 @pytest.mark.parametrize(
-    "method", [HMC(num_samples=8, num_burnin_steps=3, num_proposals=20), Metropolis(num_samples=8, num_burnin_steps=3)]
+    "method",
+    [
+        pytest.param(HMC(num_samples=8, num_burnin_steps=3, num_proposals=20), marks=pytest.mark.slow),
+        Metropolis(num_samples=8, num_burnin_steps=3),
+    ],
 )
 def test_the_same_seed_gives_the_same(method):
     first, again, other = (method.latents(masked(seed=seed)).z for seed in (1, 1, 2))

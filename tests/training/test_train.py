@@ -267,10 +267,11 @@ def test_a_bad_export_folder_is_found_before_training(tmp_path):
 @pytest.mark.parametrize(
     ("prior", "estimator", "says"),
     [
-        (priors.StandardNormal(), "analytic", "training: the KL is analytic"),
+        pytest.param(
+            priors.StandardNormal(), "analytic", "training: the KL is analytic", marks=pytest.mark.slow, id="analytic"
+        ),
         (priors.MixtureOfNormals(num_components=2), "monte_carlo", "training: the KL is estimated from the draws of z"),
     ],
-    ids=["analytic", "monte carlo"],
 )
 def test_the_estimator_of_the_kl_is_told(prior, estimator, says, tmp_path, capsys):
     config = digits_config(num_epochs=1)
