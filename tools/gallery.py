@@ -38,7 +38,7 @@ PICTURES = {
     "faces_manifold.png": ("faces_2d", "generate --mode=manifold --columns=12"),
     "faces.gif": ("faces", "generate --mode=interpolation --split=train --count=12 --path=spherical"),
     "traversal.png": ("shapes", "generate --mode=traversal"),
-    "attribute.png": ("shapes", "generate --mode=attribute --attribute=shape=2 --direction=classifier --strength=1.2"),
+    "attribute.png": ("mnist", "generate --mode=attribute --attribute=7 --strength=1.2"),
     "inpaint.png": ("mnist", "complete --task=inpaint"),
     "faces_inpaint.png": ("faces", "complete --task=inpaint"),
     "denoise.png": ("mnist", "complete --task=denoise"),
