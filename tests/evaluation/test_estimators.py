@@ -138,12 +138,19 @@ def test_a_wrong_way_back_is_seen(linear, monkeypatch, name):
     assert off_by(found, simulated(linear, estimator, 12).mean(), "upper_bound") > 4
 
 
-def test_an_estimator_outside_the_bracket_is_told_of():
-    few = BDMC(num_chains=4, num_temperatures=30, num_leapfrog_steps=2, num_samples=1)
-    found = estimate(make_vae(**WRONG), Examples(np.tile(X, [16, 1])), few).summary
-    assert any(text.startswith("importance lies") and "beyond its lower_bound" in text for text in found["warnings"])
-    many = dataclasses.replace(few, num_samples=500)
-    assert not any("lies" in text for text in estimate(make_vae(**WRONG), Examples(X), many).summary["warnings"])
+@pytest.mark.parametrize("tag", ["importance", "ais"])
+@pytest.mark.parametrize(("shift", "bound"), [(-9.0, "lower_bound"), (9.0, "upper_bound")])
+def test_an_estimator_outside_the_bracket_is_told_of(bracket, linear, tag, shift, bound):
+    result, _ = bracket
+    estimator = BDMC(num_samples=2_000)
+    column = f"log_likelihood_{tag}"
+    off = {**result.columns, column: result.columns[column] + shift}
+    told = [text for text in estimator.warnings(linear, off) if "lies" in text]
+    assert len(told) == 1 and told[0].startswith(f"{tag} lies ") and f"beyond its {bound}" in told[0]
+    assert not any("lies" in text for text in estimator.warnings(linear, result.columns))
+    # An error that is not known tells of nothing.
+    unknown = {**off, f"monte_carlo_variance_{tag}": np.full_like(off[column], np.nan)}
+    assert not any("lies" in text for text in estimator.warnings(linear, unknown))
 
 
 WRONG_SETTINGS = [

@@ -208,9 +208,10 @@ class BDMC(_Annealed):
         for tag in ("importance", "ais"):
             for bound, sign in (("lower_bound", 1.0), ("upper_bound", -1.0)):
                 outside = sign * (summary[bound] - summary[tag]["log_likelihood"])
-                errors = [columns[f"{bound}_variance"], columns[f"monte_carlo_variance_{tag}"]]
-                error = float(np.sqrt(np.nansum(errors)) / len(errors[0]))
-                if outside > _FAR * error:
+                errors = np.stack([columns[f"{bound}_variance"], columns[f"monte_carlo_variance_{tag}"]])
+                error = float(np.sqrt(np.nansum(errors)) / errors.shape[1])
+                # One sample has no error: how far it may lie outside is not known.
+                if not np.isnan(errors).all(axis=1).any() and outside > _FAR * error:
                     found.append(
                         f"{tag} lies {outside:.3g} nats outside the bracket, beyond its {bound}, where the error is "
                         f"{error:.2g}: take more temperatures or chains"
