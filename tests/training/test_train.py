@@ -19,7 +19,7 @@ from tfvae.errors import InputError
 from tfvae.training import WorkDir, load_data, train, train_and_evaluate
 from tfvae.training.callbacks import Keeper
 from tfvae.training.checkpoints import RunState
-from tfvae.training.train import _compiled
+from tfvae.training.train import fresh_model
 
 
 def run(path, **training):
@@ -305,4 +305,4 @@ def test_a_run_tells_its_objective_the_size_of_the_data(objective):
     config.objective = objective
     dataset = load_data(config)
     found = dataclasses.replace(config, data=dataclasses.replace(config.data, item_shape=dataset.item_shape))
-    assert _compiled(found, dataset).num_examples == dataset.train.num_examples == 1350
+    assert fresh_model(found, dataset).num_examples == dataset.train.num_examples == 1350

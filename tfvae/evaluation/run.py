@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -120,7 +121,7 @@ def estimate(
     )  # fmt: skip
     columns = kept.load()
     done = min(map(len, columns.values()), default=0)
-    columns_of = _compiled(vae, estimator, seed, batch_size)
+    columns_of = functools.partial(_program(vae, estimator, batch_size), tf.constant(seed, tf.int64))
     if progress:
         progress(done, total)
     try:
@@ -167,28 +168,38 @@ def _checked(vae: VAE, split: Split, stream: Iterator[Batch]) -> Iterator[Batch]
         yield batch
 
 
-def _compiled(vae: VAE, estimator: Estimator, seed: int, batch_size: int) -> Callable[..., dict[str, tf.Tensor]]:
-    """(x, labels, place of the first row) -> the estimator's columns."""
+def _program(vae: VAE, estimator: Estimator, batch_size: int) -> Callable[..., dict[str, tf.Tensor]]:
+    """`_compiled`, or what the last call compiled for the same: its weights are the model's own, whatever they are."""
+    key = (estimator.tag, json.dumps(estimator.settings(), sort_keys=True), batch_size, vae.use_jit("auto"))
+    # Beside what Keras tracks: a program is no part of a checkpoint.
+    made = vars(vae).get("_estimation")
+    if made is None or made[0] != key:
+        made = vars(vae)["_estimation"] = key, _compiled(vae, estimator, batch_size)
+    return made[1]
 
-    def keys_from(first: tf.Tensor) -> tf.Tensor:
+
+def _compiled(vae: VAE, estimator: Estimator, batch_size: int) -> Callable[..., dict[str, tf.Tensor]]:
+    """(seed, x, labels, place of the first row) -> the estimator's columns."""
+
+    def keys_from(seed: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         return random.row_keys(seed, random.EVALUATION, rows=first + tf.range(batch_size, dtype=tf.int64))
 
     # Samplers of some distributions do not compile, and draws of a compiled one are others.
     @tf.function(autograph=False)
-    def simulate(labels: tf.Tensor | None, first: tf.Tensor) -> Any:
+    def simulate(seed: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor) -> Any:
         with plain_rows(batch_size, labels=labels).current():
-            return estimator.simulate(vae, keys_from(first))
+            return estimator.simulate(vae, keys_from(seed, first))
 
     @tf.function(jit_compile=vae.use_jit("auto"), autograph=False)
-    def compiled(x: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor | None, first: tf.Tensor) -> Any:
+    def compiled(seed: tf.Tensor, x: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor | None, first: tf.Tensor) -> Any:
         with plain_rows(batch_size, labels=labels).current():
-            return estimator.estimate(vae, x, keys_from(first), z)
+            return estimator.estimate(vae, x, keys_from(seed, first), z)
 
-    def columns(x: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor) -> dict[str, tf.Tensor]:
+    def columns(seed: tf.Tensor, x: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor) -> dict[str, tf.Tensor]:
         z = None
         if estimator.simulates:
-            z, x = simulate(labels, first)
-        return compiled(x, labels, z, first)
+            z, x = simulate(seed, labels, first)
+        return compiled(seed, x, labels, z, first)
 
     return columns
 
@@ -209,9 +220,6 @@ def _at_once(
         found = columns_of(batch.x, batch.labels, tf.constant(batch.first, tf.int64))
         return batch, {name: values.numpy() for name, values in found.items()}
 
-    for batch in stream:  # the first one alone: it compiles
-        yield work(batch)
-        break
     waiting: collections.deque[concurrent.futures.Future[tuple[Batch, Columns]]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:

@@ -1,6 +1,6 @@
 """How the model's samples differ from the data: Frechet distance, precision and recall in a declared feature space."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ def sample_quality(
     num_neighbours: int = 3,
     space: str = "auto",
     draws: bool | None = None,
+    drawn: Callable[[int], np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Compares samples of the model with as many examples of a split, in a feature space that the result names.
 
@@ -52,6 +53,7 @@ def sample_quality(
         model's own codes) or `auto`: the classifier where labels are classes.
       draws: whether samples are draws from p(x|z), or its means; None: draws where any dimension of x is discrete, as
         0 and 1 are, else means.
+      drawn: n to n samples, `[n, *item_shape]`, made in another way; None: from p(z) and p(x|z).
 
     Raises:
       NotApplicable: where the model cannot be sampled, or there are fewer than `MIN_EXAMPLES` examples.
@@ -71,7 +73,7 @@ def sample_quality(
     tested, reference, training = tested[:count], others[:count], others[count:][:max_train]
     draws = bool(np.any(np.asarray(vae.support.step) > 0)) if draws is None else draws
     labels = tested.labels if vae.num_labels else None
-    x = draw_samples(vae, count, labels=labels, draws=draws, seed=seed)
+    x = draw_samples(vae, count, labels=labels, draws=draws, seed=seed) if drawn is None else drawn(count)
     bad = int(np.sum(~np.isfinite(x.reshape(count, -1)).all(axis=1)))
     if bad:
         raise NotApplicable(f"{bad} of {count} samples of the model are not finite")
@@ -83,15 +85,18 @@ def sample_quality(
             **_compared("", real, samples, num_neighbours),
             **_compared("reference_", real, other, num_neighbours),
         }
+    where = "" if drawn else " at z ~ p(z)" + (", given the labels of the examples," if vae.num_labels else "")
     return {
         "split": split.name,
         "num_examples": count,
-        "samples": ("draws from" if draws else "means of") + (" p(x|z, y)" if vae.num_labels else " p(x|z)"),
+        "samples": ("draws from" if draws else "means of") + (" p(x|z, y)" if vae.num_labels else " p(x|z)")
+        if drawn is None
+        else "given",
         "feature_space": chosen.description,
         "feature_size": features.shape[1],
         **figures,
         "method": (
-            f"{count} samples at z ~ p(z){', given the labels of the examples,' if vae.num_labels else ''} against the "
+            f"{count} samples{where} against the "
             f"first {count} examples of the {split.name} split, and as reference {count} training examples against "
             "the same ones. The Frechet distance is the squared one of Gaussians fitted to the features; it is biased "
             "upwards by finite numbers, about as much as the reference. "

@@ -108,7 +108,7 @@ class AggregatePosterior:
 
     @classmethod
     def fit(
-        cls, model: Model, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0
+        cls, model: Model, x: np.ndarray, labels: np.ndarray | None = None, *, seed: int = 0, draws: bool = True
     ) -> "AggregatePosterior":
         """Fits a mixture with full covariances to one draw z ~ q(z|x) of each example.
 
@@ -117,6 +117,7 @@ class AggregatePosterior:
           x: examples `[n, *item_shape]`, of the training set; the more latents the more are needed.
           labels: of a conditional model.
           seed: of the draws and of the fit.
+          draws: False fits the means of q(z|x), as for an autoencoder whose q has no width that was learned.
 
         Raises:
           InputError: for fewer examples than twice the latents.
@@ -129,8 +130,11 @@ class AggregatePosterior:
                 f"--latents: received {len(x)} examples for the aggregate posterior, expected at least "
                 f"{2 * model.latent_size} for {model.latent_size} latents"
             )
-        given = seeds(seed, len(x), use=random.POSTERIOR)
-        z = model.rows("encode_sample", item=x, seed=given, labels=labels, progress="encoding")["z"]
+        if draws:
+            given = seeds(seed, len(x), use=random.POSTERIOR)
+            z = model.rows("encode_sample", item=x, seed=given, labels=labels, progress="encoding")["z"]
+        else:
+            z = model.rows("encode", item=x, labels=labels, progress="encoding")["mean"]
         y = model.space.y(z).numpy().astype(np.float64)
         components = int(np.clip(len(y) // (_CODES_FOR_EACH * model.latent_size), 1, _MOST_COMPONENTS))
         mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed % 2**32, max_iter=200)

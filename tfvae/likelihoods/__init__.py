@@ -6,6 +6,7 @@ of parameter in one piece: all means, then all raw scales.
 
 from tfvae.component import unknown_part
 from tfvae.kinds import Likelihood
+from tfvae.likelihoods.autoregressive import AutoregressiveBernoulli
 from tfvae.likelihoods.base import named_parameters
 from tfvae.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from tfvae.likelihoods.categorical import Categorical
@@ -16,9 +17,9 @@ from tfvae.likelihoods.logistic import DiscretizedLogistic
 from tfvae.likelihoods.table import Table
 
 __all__ = [
-    "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistic", "Gaussian", "GaussianIdentity",
-    "GaussianShared", "Multinomial", "NegativeBinomial", "Poisson", "Table", "draw", "log_prob_of_observed",
-    "named_parameters",
+    "AutoregressiveBernoulli", "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistic", "Gaussian",
+    "GaussianIdentity", "GaussianShared", "Multinomial", "NegativeBinomial", "Poisson", "Table", "draw",
+    "log_prob_of_observed", "named_parameters",
 ]  # fmt: skip
 
 __getattr__ = unknown_part(Likelihood)

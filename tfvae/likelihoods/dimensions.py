@@ -9,6 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfvae.likelihoods.autoregressive import Autoregressive
 from tfvae.likelihoods.counts import BagOfWords
 from tfvae.likelihoods.logistic import DiscretizedLogisticMixture
 from tfvae.likelihoods.table import Columns
@@ -58,12 +59,12 @@ def _(likelihood: BagOfWords, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 @functools.singledispatch
 def draw(likelihood: tfd.Distribution, uniforms: tf.Tensor) -> tf.Tensor:
-    """x ~ p(x|z) by the inverse distribution function of each dimension.
+    """x ~ p(x|z) by the inverse distribution function of each dimension, given those before it where they matter.
 
     TFP's samplers take one seed for a batch: here a row's x belongs to the row's own numbers.
 
     Args:
-      likelihood: p(x|z), batch shape `[rows]`, of independent dimensions.
+      likelihood: p(x|z), batch shape `[rows]`.
       uniforms: in (0, 1), `[rows, *item_shape]`.
 
     Returns:
@@ -112,6 +113,11 @@ def _(likelihood: Columns, uniforms: tf.Tensor) -> tf.Tensor:
     return likelihood.joined(
         [draw(part, tf.gather(uniforms, places, axis=-1)) for part, places in likelihood.by_place()]
     )
+
+
+@draw.register(Autoregressive)
+def _(likelihood: Autoregressive, uniforms: tf.Tensor) -> tf.Tensor:
+    return likelihood.draw(uniforms)
 
 
 def _smallest(cdf: Callable[[tf.Tensor], tf.Tensor], uniforms: tf.Tensor, highest: tf.Tensor) -> tf.Tensor:

@@ -97,9 +97,8 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     )
     config = dataclasses.replace(config, data=found)
     training, state = config.training, RunState()
-    tf_keras.utils.set_random_seed(training.seed)
     with make_strategy(training.strategy).scope():
-        vae = _compiled(config, dataset)
+        vae = fresh_model(config, dataset)
     # All that can be wrong has been seen by now: from here on the folder is written to.
     place = WorkDir(workdir)
     place.claim(config)
@@ -115,9 +114,18 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
     return config, dataset, True
 
 
-def _compiled(config: Config, dataset: DataSet) -> VAE:
-    """The model with fresh weights and its optimizer."""
+def fresh_model(config: Config, dataset: DataSet) -> VAE:
+    """The compiled model of a config with fresh weights and its optimizer, for `fit`.
+
+    Args:
+      config: whose `data` knows the shape and the labels of the data set.
+      dataset: for the size of an epoch, and for the parts that begin from data.
+
+    Raises:
+      InputError: for parts that do not fit together or to the data.
+    """
     training = config.training
+    tf_keras.utils.set_random_seed(training.seed)
     steps_per_epoch = dataset.train.steps_per_epoch(training.batch_size)
     total_steps = training.num_epochs * steps_per_epoch
     # Refuses a batch larger than the data, and data without labels for a conditional model.

@@ -1,0 +1,148 @@
+"""Studies that change one part of a VAE and leave the rest: what they share."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tfvae import schedules
+from tfvae.config import Config
+from tfvae.evaluation import Importance
+from tfvae.evaluation.decomposition import decomposition
+from tfvae.studies.base import Cell, Report, Row, Study
+from tfvae.studies.models import DATA_NAMES, base_config, estimated, trained
+from tfvae.studies.tables import Column, field, new_figure, png_of, table
+
+
+class _Variants(Study):
+    """Each variant is trained with each seed and judged by log p(x), rate, distortion and its active latents.
+
+    A subclass names its variants and says what they found.
+    """
+
+    __slots__ = ()
+
+    # Fields of the studies below.
+    data: str
+    latent_size: int
+    hidden: tuple[int, ...]
+    num_epochs: int
+    num_samples: int
+    seeds: tuple[int, ...]
+
+    tags: ClassVar[Sequence[str]] = ()
+
+    def config(self, variant: str) -> Config:
+        """The config of a variant, but for its seed."""
+        raise NotImplementedError
+
+    def finding(self, means: Mapping[str, Row]) -> str:
+        """One sentence on the means over seeds, by variant."""
+        raise NotImplementedError
+
+    def paragraph(self, means: Mapping[str, Row]) -> str:
+        """What the table shows, in a paragraph."""
+        raise NotImplementedError
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """Their names."""
+        raise NotImplementedError
+
+    def base(self, **changes: Any) -> Config:
+        """The config that variants change: Adam with a cosine rate, batches of 100."""
+        settings = {
+            "training__num_epochs": self.num_epochs,
+            "training__learning_rate": 2e-3,
+            "training__learning_rate_schedule": schedules.Cosine(),
+        }
+        return base_config(self.data, latent_size=self.latent_size, hidden=self.hidden, **settings | changes)
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        common = {"num_epochs": self.num_epochs, "num_samples": self.num_samples}
+        return [
+            Cell(f"{variant}_{seed}", {"variant": variant, "seed": seed, **common})
+            for seed in self.seeds
+            for variant in self.variants
+        ]
+
+    def run(self, cell: Cell, folder: str, *, verbose: bool) -> Row:
+        config = self.config(cell.settings["variant"])
+        config = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=cell.settings["seed"]))
+        model = trained(config, folder, verbose=verbose)
+        test = model.dataset.test
+        found = estimated(model, test, Importance(num_samples=self.num_samples)).summary
+        parts = decomposition(model.vae, model.dataset, test)
+        return {
+            "variant": cell.settings["variant"],
+            "seed": cell.settings["seed"],
+            **{name: found[name] for name in ("log_likelihood", "log_likelihood_standard_error", "elbo", "rate",
+                                              "distortion", "num_examples")},
+            **{name: parts[name] for name in ("active_units", "mutual_information", "marginal_kl")},
+        }  # fmt: skip
+
+    def report(self, rows: Sequence[Row], folders: Mapping[str, str]) -> Report:
+        means = averages(rows)
+        columns: list[Column] = [
+            (self.heading, field("variant"), ""),
+            ("log p(x)", field("log_likelihood"), ".2f"),
+            ("spread of seeds", field("log_likelihood_spread"), ".2f"),
+            ("ELBO", field("elbo"), ".2f"),
+            ("gap to log p(x)", lambda row: row["log_likelihood"] - row["elbo"], ".2f"),
+            ("rate", field("rate"), ".2f"),
+            ("distortion", field("distortion"), ".2f"),
+            ("mutual information", field("mutual_information"), ".2f"),
+            ("KL(q(z) to p(z))", field("marginal_kl"), ".2f"),
+            ("active latents", field("active_units"), ".1f"),
+            ("minutes", lambda row: row["seconds"] / 60, ".1f"),
+        ]
+        text = "\n\n".join([
+            f"{DATA_NAMES[self.data]}; {self.setting}; {self.num_epochs} epochs, means over {len(self.seeds)} "
+            f"seed{'s' if len(self.seeds) > 1 else ''}. Nats per test image, log p(x) by importance sampling with "
+            f"K = {self.num_samples:,}. The mutual information and KL(q(z) to p(z)), which sum to the rate, are of the "
+            "first 2,000 test images.",
+            table(list(means.values()), columns),
+            self.paragraph(means),
+            "![log p(x), and rate and distortion, of each variant](variants.png)",
+        ])  # fmt: skip
+        return Report(
+            headline=self.finding(means), text=text, figures={"variants.png": _figure(means, self.heading)},
+            findings={"means": means},
+        )  # fmt: skip
+
+    heading: ClassVar[str] = "variant"
+
+    @property
+    def setting(self) -> str:
+        """The network in words."""
+        return f"{'-'.join(map(str, self.hidden))}-{self.latent_size}, tanh"
+
+
+def averages(rows: Sequence[Row]) -> dict[str, Row]:
+    """By variant the means over seeds of its numbers, and `<name>_spread`, half of the range, of log p(x)."""
+    found: dict[str, Row] = {}
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        own = [row for row in rows if row["variant"] == variant]
+        numbers = [name for name, value in own[0].items() if isinstance(value, int | float) and name != "seed"]
+        found[variant] = {"variant": variant} | {name: float(np.mean([row[name] for row in own])) for name in numbers}
+        values = [row["log_likelihood"] for row in own]
+        found[variant]["log_likelihood_spread"] = (max(values) - min(values)) / 2 if len(own) > 1 else None
+    return found
+
+
+def _figure(means: Mapping[str, Row], heading: str) -> bytes:
+    figure, ((left, right),) = new_figure(columns=2, width=5.2, height=4.0)
+    names = list(means)
+    left.barh(names, [means[name]["log_likelihood"] for name in names], color="#0b62b0", height=0.6)
+    left.invert_yaxis()
+    values = [row["log_likelihood"] for row in means.values()]
+    room = 0.15 * (max(values) - min(values)) or 1.0
+    left.set(xlabel="log p(x), nats", ylabel=heading, xlim=(min(values) - 2 * room, max(values) + room))
+    for name, row in means.items():
+        right.plot(row["rate"], row["distortion"], "o", color="#0b62b0")
+        right.annotate(name, (row["rate"], row["distortion"]), (6, 4), textcoords="offset points", fontsize=8)
+    right.set(xlabel="rate, nats", ylabel="distortion, nats")
+    right.margins(0.2)
+    return png_of(figure)
