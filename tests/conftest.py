@@ -1,5 +1,7 @@
 """Two logical CPUs, so that what needs several devices runs on any machine."""
 
+import pathlib
+
 import pytest
 
 from tfvae import cli
@@ -13,6 +15,18 @@ with cli.quiet():
         [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
     )
     tf.config.list_logical_devices()
+
+
+SLOW_CASES = pathlib.Path(__file__).with_name("slow_cases.txt")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks as slow the cases that take seconds and show for other parts what a quick case of the same test shows."""
+    slow = set(SLOW_CASES.read_text().splitlines())
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

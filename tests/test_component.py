@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tfvae import kinds, likelihoods, networks, objectives, posteriors, priors, schedules
+from tfvae import baselines, kinds, likelihoods, networks, objectives, posteriors, priors, schedules
 from tfvae.component import Component, FieldError, bounded, choice
 from tfvae.config import validate
 from tfvae.errors import InputError
@@ -66,7 +66,8 @@ def test_a_component_registers_once_as_the_class_that_stays():
 def test_the_packages_components_are_those_of_their_modules(kind, module):
     assert kind.registry
     for tag, cls in kind.registry.items():
-        assert getattr(module, cls.__name__) is cls and cls.tag == tag and issubclass(cls, kind)
+        place = baselines if cls.__module__.startswith("tfvae.baselines.") else module
+        assert getattr(place, cls.__name__) is cls and cls.tag == tag and issubclass(cls, kind)
         assert cls.registry is kind.registry and dataclasses.is_dataclass(cls)
 
 
@@ -122,7 +123,7 @@ def test_input_errors_are_value_errors():
     [
         (posteriors, "unknown posterior 'Norml', expected one of: CouplingFlow, Dirichlet, "),
         (priors, "unknown prior 'Norml', expected one of: AutoregressiveFlow, Beta, "),
-        (likelihoods, "unknown likelihood 'Norml', expected one of: Bernoulli, "),
+        (likelihoods, "unknown likelihood 'Norml', expected one of: AutoregressiveBernoulli, Bernoulli, "),
         (networks, "unknown network 'Norml', expected one of: BayesianMLP, Convolutional, "),
         (objectives, "unknown objective 'Norml', expected one of: BetaTCVAE, Capacity, "),
     ],
@@ -131,3 +132,8 @@ def test_a_part_misspelled_in_a_config_file_lists_what_exists(module, says):
     with pytest.raises(AttributeError) as error:
         module.Norml  # noqa: B018
     assert str(error.value).startswith(says)
+
+
+def test_a_part_of_another_package_is_listed_with_it():
+    with pytest.raises(AttributeError, match=r", SGVB_B, baselines\.Autoencoder, baselines\.WakeSleep$"):
+        objectives.Autoencoder  # noqa: B018

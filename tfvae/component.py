@@ -72,11 +72,16 @@ def choice(default: str, *others: str) -> Any:
     return dataclasses.field(default=default, metadata={"choices": (default, *others)})
 
 
-def unknown_part(kind: type[Component]) -> Callable[[str], Any]:
+def unknown_part(kind: type[Component], module: str) -> Callable[[str], Any]:
     """A `__getattr__` for the module of a kind: config files choose components as its attributes."""
 
+    def name_of(cls: type) -> str:
+        """With its package where that is another one, such as `baselines`."""
+        inside = f"{cls.__module__}.".startswith(f"{module}.")
+        return cls.__name__ if inside else f"{cls.__module__.removeprefix('tfvae.').split('.')[0]}.{cls.__name__}"
+
     def refuse(name: str) -> Any:
-        known = ", ".join(sorted(cls.__name__ for cls in kind.registry.values()))
+        known = ", ".join(sorted(map(name_of, kind.registry.values())))
         raise AttributeError(f"unknown {kind.kind} {name!r}, expected one of: {known}")
 
     return refuse

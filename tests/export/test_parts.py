@@ -25,6 +25,7 @@ LIKELIHOODS = {
 PRIORS = {"positive": priors.Gamma(), "unit": priors.StandardUniform(), "simplex": priors.SymmetricDirichlet()}
 # Of each likelihood: items that are fit, and items that are not.
 ITEMS = {
+    "autoregressive_bernoulli": ([0, 1, 0.5, 1], [0, 1, 2, 0]),
     "bernoulli": ([0, 1, 0.5, 1], [0, 1, 2, 0]),
     "continuous_bernoulli": ([0, 1, 0.25, 0.5], [0, 1, -0.1, 0]),
     "gaussian": ([0, 1, 0.25, 0.5], [0, 1, 1.1, 0]),
@@ -75,6 +76,14 @@ def test_likelihood(name):
     decoded = signatures["decode"](z=tf.zeros([2, vae.latent_size]))
     assert all(value.shape[0] == 2 and np.isfinite(value).all() for value in decoded.values()) and len(decoded) > 1
     assert np.isfinite(signatures["generate"](seed=seed)["vector"]).all()
+
+
+def test_the_density_of_a_part_is_left_out_where_pixels_depend_on_each_other():
+    vae = small_vae((SIZE,), likelihood=LIKELIHOODS["autoregressive_bernoulli"])
+    _, functions, left_out = module.trace(vae, (SIZE,), num_samples=3)
+    assert left_out == {"log_joint": "the dimensions of Autoregressive are not known to be independent"}
+    assert functions.keys() == module.SIGNATURES.keys() - {"log_joint"}
+    assert functions["decode"].structured_outputs.keys() == {"mean", "context"}
 
 
 def test_numbers_between_levels_count_as_the_nearest():

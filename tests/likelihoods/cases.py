@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfvae.likelihoods import (
+    AutoregressiveBernoulli,
     Bernoulli,
     Categorical,
     ContinuousBernoulli,
@@ -22,6 +23,7 @@ from tfvae.regularizers import plain
 
 ITEM, SIZE = (2, 3, 2), 12
 LIKELIHOODS = {
+    "autoregressive": AutoregressiveBernoulli(filters=4, num_layers=1),
     "bernoulli": Bernoulli(),
     "continuous_bernoulli": ContinuousBernoulli(),
     "linear": Gaussian(),

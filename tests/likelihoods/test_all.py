@@ -30,7 +30,7 @@ def test_shapes(likelihood, item_shape):
     p, x = plain(value), values(likelihood, 5, item_shape)
     assert p.event_shape == list(item_shape) and p.batch_shape == [5] and p.dtype == tf.float32
     assert p.mean().shape == x.shape and p.mean().dtype == tf.float32
-    np.testing.assert_array_equal(tf.convert_to_tensor(value), p.mean())  # as a tensor it is its mean
+    np.testing.assert_allclose(tf.convert_to_tensor(value), p.mean(), rtol=1e-6)  # as a tensor it is its mean
     log_prob = p.log_prob(x)
     assert log_prob.shape == [5] and log_prob.dtype == tf.float32
     # As `VAE.decode` gives it out for several draws of z.
@@ -104,7 +104,7 @@ def test_named_parameters(likelihood):
     found = named_parameters(at(likelihood, parameters(likelihood)))
     expected = {
         "poisson": {"log_rate"}, "negative_binomial": {"total_count", "logits"},
-        "discretized_logistic": {"logits", "loc", "scale"},
+        "discretized_logistic": {"logits", "loc", "scale"}, "autoregressive_bernoulli": {"context"},
     }  # fmt: skip
     default = {"loc", "scale"} if "gaussian" in likelihood.tag else {"logits"}
     assert found.keys() == expected.get(likelihood.tag, default)

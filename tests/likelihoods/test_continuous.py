@@ -21,7 +21,16 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-DISCRETE = ("bernoulli", "discretized", "codes", "ordered", "poisson", "negative_binomial", "multinomial")
+DISCRETE = (
+    "autoregressive",
+    "bernoulli",
+    "discretized",
+    "codes",
+    "ordered",
+    "poisson",
+    "negative_binomial",
+    "multinomial",
+)
 
 
 @each(*DISCRETE)

@@ -11,6 +11,7 @@ import tf_keras
 from tests.helpers import binary_data, small_vae
 from tests.objectives.common import rows_of, spread, value_and_gradient
 from tfvae import networks, schedules
+from tfvae.baselines import Autoencoder, WakeSleep
 from tfvae.objectives import IWAE, MAP, SGVB_A, SGVB_B, BetaTCVAE, Capacity, FreeBits, FullVB, InfoVAE
 from tfvae.rows import Rows, gather_replicas, global_mean, own_rows
 
@@ -27,6 +28,8 @@ OBJECTIVES = {
     "info_vae": InfoVAE(scale=20.0, num_samples=2),
     "map": MAP(objective=BetaTCVAE(gamma=2.0)),
     "full_vb": FullVB(objective=IWAE(num_samples=2, gradient="dreg")),
+    "autoencoder": Autoencoder(corruption="gaussian", level=0.3),
+    "wake_sleep": WakeSleep(num_samples=2),
 }
 every = pytest.mark.parametrize("name", OBJECTIVES)
 NUM_ROWS = 5
@@ -68,7 +71,7 @@ def test_padding_touches_no_real_row(name):
     assert_equal_results(value_and_gradient(vae_for(name), x, OBJECTIVES[name], padded(rows, 8)), unpadded(name))
 
 
-@pytest.mark.parametrize("name", ["iwae_stl", "capacity", "free_bits", "info_vae", "map", "full_vb"])
+@pytest.mark.parametrize("name", ["iwae_stl", "capacity", "free_bits", "info_vae", "map", "full_vb", "wake_sleep"])
 def test_compiled_in_a_loop_equals_eager(name):
     vae, x = vae_for(name), binary_data(NUM_ROWS)
 

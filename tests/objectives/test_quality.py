@@ -2,6 +2,7 @@
 
 import pytest
 
+from tfvae.baselines import Autoencoder, WakeSleep
 from tfvae.objectives import IWAE, MAP, SGVB_A, SGVB_B, BetaTCVAE, Capacity, FreeBits, FullVB, InfoVAE
 from tfvae.schedules import Linear
 
@@ -23,6 +24,8 @@ LOGS = {"loss": 7.0, "elbo": -13.0, "rate": 3.0, "distortion": 10.0}
         (InfoVAE(), -7.0),
         (MAP(objective=IWAE()), -7.0),
         (FullVB(), -13.0),
+        (Autoencoder(), -7.0),
+        (WakeSleep(), -13.0),
     ],
     ids=lambda value: getattr(value, "tag", ""),
 )

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 
 import pytest
 
 from tfvae.errors import InputError
 from tfvae.kinds import Component
+from tfvae.report.numbers import NONE
 from tfvae.studies import Cell, Report, Study, overview
 from tfvae.studies.run import reproduce, study_of
 from tfvae.studies.tables import cell, difference, duration, field, table
@@ -62,9 +64,9 @@ def test_cells_are_run_once_and_reported(places):
     assert result["rows"][0]["settings"] == {"value": 1.25, "sizes": [1, 2]}
     assert result["findings"] == {"total": 3.75} and result["seconds"] >= 0
     assert result["command"] == "python tools/reproduce.py --study=counting --budget=full"
-    text = open(f"{folder}/README.md", encoding="utf-8").read()
+    text = pathlib.Path(folder, "README.md").read_text()
     assert text.startswith("# Counting\n") and "| 1.25 |" in text and "All 2 runs were made." in text
-    assert open(f"{folder}/figure.png", "rb").read() == b"png"
+    assert pathlib.Path(folder, "figure.png").read_bytes() == b"png"
     again = Counting()
     reproduce(again, budget="full", **places)
     assert again.ran == []
@@ -75,8 +77,8 @@ def test_an_interrupted_study_goes_on_and_says_what_is_missing(places):
         reproduce(Counting(fails=["two"]), budget="full", **places)
     folder = f"{places['results_dir']}/counting"
     assert result_of(folder)["missing"] == ["two"]
-    assert "1 of 2 runs were made; missing: two." in open(f"{folder}/README.md", encoding="utf-8").read()
-    clock = json.load(open(f"{places['runs_dir']}/counting/full/two/seconds.json", encoding="utf-8"))
+    assert "1 of 2 runs were made; missing: two." in pathlib.Path(folder, "README.md").read_text()
+    clock = json.loads(pathlib.Path(places["runs_dir"], "counting/full/two/seconds.json").read_text())
     study = Counting()
     reproduce(study, budget="full", **places)
     assert study.ran == ["two"] and result_of(folder)["missing"] == []
@@ -141,7 +143,12 @@ def test_tables():
     rows = [{"a": {"b": 1.234}, "c": "text"}, {"a": {}, "c": None}]
     less = difference(field("a", "b"), lambda row: 1.0)
     made = table(rows, [("b", field("a", "b"), ".1f"), ("c", field("c"), ".1f"), ("less", less, "+.2f")])
-    assert made.splitlines() == ["| b | c | less |", "|---|---|---|", "| 1.2 | text | +0.23 |", "| – | – | – |"]
+    assert made.splitlines() == [
+        "| b | c | less |",
+        "|---|---|---|",
+        "| 1.2 | text | +0.23 |",
+        f"| {NONE} | {NONE} | {NONE} |",
+    ]
     assert cell(3, "d") == "3" and cell(True) == "True"
     assert [duration(s) for s in (42.4, 600, 7200)] == ["42 s", "10 min", "2.0 h"]
 
@@ -159,8 +166,6 @@ def numbers_in(value):
 
 
 def committed():
-    import pathlib
-
     return sorted((pathlib.Path(__file__).parents[2] / "docs" / "results").glob("*/result.json"))
 
 
@@ -194,6 +199,6 @@ def test_every_study_has_two_budgets_and_a_command(name):
     for budget in ("quick", "full"):
         study = study_of(name, budget)
         names = [cell.name for cell in study.cells]
-        assert names and len(set(names)) == len(names) and all(re.fullmatch(r"[a-z0-9_. ]+", n) for n in names), names
+        assert names and len(set(names)) == len(names) and all(re.fullmatch(r"[a-z0-9_.]+", n) for n in names), names
         json.dumps([cell.settings for cell in study.cells])
     assert study.title and study.source

@@ -87,6 +87,17 @@ CASES = {
     "a word too many": Case("--workdir={path}/run please", ("please",), "export"),
 }  # fmt: skip
 INSIDE = {
+    "no study": Case("", ("--study: received none", "iwae_table"), "reproduce"),
+    "unknown study": Case("--study=tables", ("--study: unknown study 'tables'", "iwae_table"), "reproduce"),
+    "unknown budget": Case("--study=iwae_table --budget=small", ("--budget: received 'small'", "quick"), "reproduce"),
+    "unknown cell": Case(
+        "--study=iwae_table --cells=vae_9 --results_dir={path}/void --runs_dir={path}/void",
+        ("--cells: received 'vae_9'", "vae_1"), "reproduce",
+    ),
+    "results where nothing can be written": Case(
+        "--study=iwae_table --results_dir=/proc/nope/x --runs_dir={path}/void",
+        ("--results_dir", "/proc/nope/x"), "reproduce",
+    ),
     "labels of a conditional model": Case(
         "--config={configs}/conditional.py --config.data.source=npz:{path}/good.npz --config.training.batch_size=9",
         ("data.source: received", "good.npz", "no labels"),

@@ -4,10 +4,12 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from tfvae import random
 from tfvae.component import FieldError, bounded, choice
+from tfvae.errors import InputError
 from tfvae.kinds import Objective
 from tfvae.objectives.base import Terms, draw_latents
 from tfvae.reparameterization import center
@@ -23,7 +25,7 @@ class Autoencoder(Objective):
     Nothing ties the codes to the prior and nothing learns the width of q, so the model is trained to reconstruct
     and not to generate. `distortion` and `rate` are those of q as it stands, so that the ELBO is still a bound: a
     very loose one. With `corruption` x is spoiled before it is encoded, and still x is to be decoded (Vincent et al.
-    2008, Extracting and composing robust features with denoising autoencoders, section 2.3).
+    2008, Extracting and composing robust features with denoising autoencoders, section 2.3); in training alone.
 
     Attributes:
       corruption: `none`; `gaussian` adds noise; `masking` sets numbers to 0.
@@ -41,16 +43,23 @@ class Autoencoder(Objective):
         if (self.level > 0.0) != (self.corruption != "none"):
             raise FieldError("level", self.level, "0 without a corruption, more with one")
 
+    def check(self, vae: Any) -> None:
+        """Refuses noise on codes and counts, which networks see as whole numbers."""
+        if self.corruption == "gaussian" and np.any((np.asarray(vae.support.step) == 1) & (vae.support.high > 1)):
+            raise InputError(
+                "objective.corruption: received 'gaussian' for codes or counts, expected 'masking' or 'none'"
+            )
+
     def quality(self, logs: Any) -> float:
         """Minus the loss."""
         return -float(logs["loss"])
 
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
-        # -log p(x | z), z = f(x~)
-        loss = -vae.log_likelihood(x, center(vae.encode(self.corrupted(x, rows)))[None])[0]
-        draws = draw_latents(vae, x, rows, 1)
+        draws = draw_latents(vae, self.corrupted(x, rows), rows, 1)
         distortion, rate = -vae.log_likelihood(x, draws.z)[0], draws.rate(vae.prior)
+        # -log p(x | z), z = f(x~)
+        loss = -vae.log_likelihood(x, center(draws.posterior)[None])[0]
         return Terms(loss=loss, distortion=tf.stop_gradient(distortion), rate=tf.stop_gradient(rate))
 
     def corrupted(self, x: tf.Tensor, rows: Rows) -> tf.Tensor:

@@ -10,10 +10,10 @@ from tfvae import random
 from tfvae.errors import InputError
 from tfvae.evaluation.annealing import log_joint
 from tfvae.evaluation.latent_space import LatentSpace
-from tfvae.rows import batch_rows
+from tfvae.priors.vamp import Vamp
 from tfvae.vae import VAE
 
-_ACCEPTANCE, _FOLLOWING, _FIRST_STEP_SIZE = 0.9, 0.05, 0.1  # the acceptance is the paper's
+_ACCEPTANCE, _FOLLOWING, _FIRST_STEP_SIZE = 0.9, 0.5, 0.1  # the acceptance is the paper's
 _CHAINS = 221  # use of a row's noise
 
 
@@ -34,7 +34,7 @@ class MonteCarloEM(VAE):
       num_updates: optimizer steps for one transition.
 
     Raises:
-      InputError: for a conditional model.
+      InputError: for a conditional model, or a prior made of the encoder.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class MonteCarloEM(VAE):
         super().__init__(encoder, decoder, prior, seed=seed, **kwargs)
         if self.num_labels:
             raise InputError("model.conditional: received True for Monte Carlo EM, expected False")
+        if isinstance(self.prior, Vamp):
+            raise InputError("model.prior: received one made of the encoder for Monte Carlo EM, expected another prior")
         self._num_leapfrog_steps, self._num_updates = num_leapfrog_steps, num_updates
         self._space = LatentSpace.of(self.prior)
         keys = random.fold_in(random.row_keys(seed, random.PRIOR, rows=tf.range(num_examples)), _CHAINS)
@@ -59,30 +61,29 @@ class MonteCarloEM(VAE):
         self.chains = tf.Variable(random.normals(keys, size)[0], trainable=False, name="chains")
         self.step_size = tf.Variable(_FIRST_STEP_SIZE, trainable=False, name="step_size")
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, Any]:
         """The E step on a batch and its M steps."""
         x, places, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
         if places is None:
             raise ValueError("y: received None, expected the place of each row among the training examples")
-        step = tf.identity(self.steps)
-        rows = batch_rows(
-            tf.shape(x, out_type=tf.int64)[0], size=tf.shape(x)[0], weights=None, seed=self.seed,
-            stream=random.TRAINING, step=step, first_row=tf.zeros([], tf.int64),
-        )  # fmt: skip
+        step, count = tf.identity(self.steps), tf.shape(x, out_type=tf.int64)[0]
+        x, rows = self._unpack({"x": x}, count, stream=random.TRAINING, step=step, first_row=tf.zeros([], tf.int64))
         rows.training, rows.regularize = True, False
         with rows.current():
-            z = self._e_step(x, tf.reshape(tf.cast(places, tf.int64), [-1]), step)
+            z, accepted = self._e_step(x, tf.reshape(tf.cast(places, tf.int64), [-1]), step)
             for _ in range(self._num_updates):
                 self._m_step(x, z)
-            terms = self.objective.terms(self, x, rows)
+        # What the objective says of the model as it is now; nothing is learned from it.
+        self._record(self._loss(x, rows)[1], rows)
         self.steps.assign_add(1)
-        self._record(terms, rows)
-        return self._logs()
+        return self._logs() | {"acceptance": accepted}
 
-    def _e_step(self, x: tf.Tensor, places: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """z `[rows, latent_size]` after one transition of the chains of these examples, which are moved."""
+    def _e_step(self, x: tf.Tensor, places: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Moves the chains of these examples by one transition: z `[rows, latent_size]`, and the mean acceptance."""
+        step_size = tf.identity(self.step_size)
         kernel = tfp.mcmc.HamiltonianMonteCarlo(
-            lambda y: log_joint(self, x, self._space, y[None])[0], self.step_size, self._num_leapfrog_steps
+            lambda y: log_joint(self, x, self._space, y[None])[0], step_size, self._num_leapfrog_steps
         )
         y = tf.gather(self.chains, places)
         seed = tf.cast(tf.stack([tf.constant(self.seed, tf.int64), step]), tf.int32)
@@ -90,8 +91,8 @@ class MonteCarloEM(VAE):
         self.chains.scatter_nd_update(places[:, None], y)
         ratio = results.log_accept_ratio
         accepted = tf.reduce_mean(tf.where(tf.math.is_nan(ratio), 0.0, tf.exp(tf.minimum(ratio, 0.0))))
-        self.step_size.assign(self.step_size * tf.exp(_FOLLOWING * (accepted - _ACCEPTANCE)))
-        return tf.stop_gradient(self._space.z(y[None])[0])
+        self.step_size.assign(step_size * tf.exp(_FOLLOWING * (accepted - _ACCEPTANCE)))
+        return tf.stop_gradient(self._space.z(y)), accepted
 
     def _m_step(self, x: tf.Tensor, z: tf.Tensor) -> None:
         with tf.GradientTape() as tape:

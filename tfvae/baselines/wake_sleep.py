@@ -8,11 +8,14 @@ import tensorflow as tf
 
 from tfvae import random
 from tfvae.component import bounded
+from tfvae.errors import InputError
 from tfvae.kinds import Objective
 from tfvae.likelihoods import draw
+from tfvae.likelihoods.counts import BagOfWords
 from tfvae.objectives.base import Terms, draw_latents
+from tfvae.priors.vamp import Vamp
 from tfvae.reparameterization import draw_prior
-from tfvae.rows import Rows
+from tfvae.rows import Rows, plain_rows
 
 _DREAM, _DREAM_DATA = 211, 212  # uses of a row's noise
 
@@ -26,12 +29,20 @@ class WakeSleep(Objective):
     parameters are disjoint; `distortion` and `rate` are those of the ELBO, by which the best checkpoint is chosen.
 
     Attributes:
-      num_samples: draws of z for each example, in the wake phase; of each there is one dream in all.
+      num_samples: draws of z for each example in the wake phase; in the sleep phase each has one dream.
     """
 
     regularizes: ClassVar[bool] = False
 
     num_samples: int = bounded(1, low=1)
+
+    def check(self, vae: Any) -> None:
+        """Refuses a prior made of the encoder, which the wake phase would train, and a p(x|z) without draws."""
+        if isinstance(vae.prior, Vamp):
+            raise InputError(f"objective: received {self.tag} for a prior made of the encoder, expected another prior")
+        with plain_rows(1, labels=tf.zeros([1], tf.int64)).current():
+            if isinstance(vae.decode(tf.zeros([1, vae.latent_size])), BagOfWords):
+                raise InputError(f"objective: received {self.tag} for bags of words, which the model draws none of")
 
     def terms(self, vae: Any, x: tf.Tensor, rows: Rows) -> Terms:
         """The terms of each example of x `[rows, *item_shape]`."""
@@ -50,5 +61,5 @@ class WakeSleep(Objective):
         """x' ~ p(x|z') `[rows, *item_shape]` and z' ~ p(z) `[rows, latent_size]`, one for each row, as constants."""
         z = draw_prior(vae.prior, random.fold_in(rows.keys, _DREAM))
         uniforms = random.uniforms(random.fold_in(rows.keys, _DREAM_DATA), math.prod(vae.item_shape))[0]
-        drawn = draw(vae.decode(z), tf.reshape(uniforms, tf.shape(x)))
+        drawn = draw(vae.decode(z), tf.reshape(uniforms, [-1, *vae.item_shape]))
         return tf.stop_gradient(drawn), tf.stop_gradient(z)

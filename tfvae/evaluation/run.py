@@ -172,9 +172,9 @@ def _program(vae: VAE, estimator: Estimator, batch_size: int) -> Callable[..., d
     """`_compiled`, or what the last call compiled for the same: its weights are the model's own, whatever they are."""
     key = (estimator.tag, json.dumps(estimator.settings(), sort_keys=True), batch_size, vae.use_jit("auto"))
     # Beside what Keras tracks: a program is no part of a checkpoint.
-    made = vars(vae).get("_estimation")
+    made = vae.__dict__.get("_estimation")
     if made is None or made[0] != key:
-        made = vars(vae)["_estimation"] = key, _compiled(vae, estimator, batch_size)
+        made = vae.__dict__["_estimation"] = key, _compiled(vae, estimator, batch_size)
     return made[1]
 
 

@@ -102,9 +102,10 @@ def prior(served: Served, noise: tf.Tensor) -> dict[str, tf.Tensor]:
 def decode(served: Served, z: tf.Tensor) -> dict[str, tf.Tensor]:
     """The mean, the standard deviation where there is one, and the parameters of p(x|z)."""
     likelihood = served.vae.decode(z)
+    outputs = {"mean": likelihood.mean(), **named_parameters(likelihood)}
     with contextlib.suppress(NotImplementedError):
-        return {"mean": likelihood.mean(), "stddev": likelihood.stddev(), **named_parameters(likelihood)}
-    return {"mean": likelihood.mean(), **named_parameters(likelihood)}
+        outputs["stddev"] = likelihood.stddev()
+    return outputs
 
 
 @signature("z", "seed")

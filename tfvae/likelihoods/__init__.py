@@ -22,4 +22,4 @@ __all__ = [
     "log_prob_of_observed", "named_parameters",
 ]  # fmt: skip
 
-__getattr__ = unknown_part(Likelihood)
+__getattr__ = unknown_part(Likelihood, __name__)

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 from tf_keras import layers
 
-from tfvae.component import bounded
+from tfvae.component import FieldError, bounded
 from tfvae.kinds import Likelihood
-from tfvae.likelihoods.base import flat, logits_of, mean_layer, shaped, sum_last
+from tfvae.likelihoods.base import flat, logits_of, named_parameters, shaped, sum_last
 from tfvae.support import BINARY, Support
 
 
@@ -37,26 +38,38 @@ class AutoregressiveBernoulli(Likelihood):
     kernel_size: int = bounded(3, low=3)
     num_layers: int = bounded(2, low=0)
 
+    def validate(self) -> None:
+        if self.kernel_size % 2 == 0:
+            raise FieldError("kernel_size", self.kernel_size, "an odd number: a pixel is the middle of its kernel")
+
     def layer(self, item_shape: tuple[int, ...]) -> tfpl.DistributionLambda:
-        """The `tfp.layers` layer; its variables are the masked convolutions."""
-        network = self._network(item_shape)
-        found = mean_layer(
-            lambda params: Autoregressive(lambda x, context: network(x) + context, shaped(params, item_shape))
+        """The `tfp.layers` layer; as a tensor it is what the decoder alone says, as its mean takes a pass a pixel."""
+        network, reach = self._network(as_image(item_shape)[-1]), (1 + self.num_layers) * (self.kernel_size // 2)
+
+        def distribution(params: tf.Tensor) -> Autoregressive:
+            return Autoregressive(lambda x, context: network(x) + context, shaped(params, item_shape), reach=reach)
+
+        found = tfpl.DistributionLambda(
+            # Keras makes the tensor in each call, and no loop is pruned from a graph.
+            distribution,
+            lambda likelihood: tf.math.sigmoid(likelihood.context),
+            dtype="float32",
+            name="likelihood",
         )
         found.pixel_network = network  # tracked by Keras
         return found
 
-    def _network(self, item_shape: tuple[int, ...]) -> tf_keras.Model:
-        """x `[rows, *item_shape]` to what is added to each pixel's logits, from the pixels before it."""
-        inputs = layers.Input(item_shape)
-        h = layers.Reshape(as_image(item_shape))(2.0 * inputs - 1.0)
-        h = MaskedConv2D(self.filters, self.kernel_size, sees_itself=False, activation="relu")(h)
+    def _network(self, channels: int) -> tf_keras.Model:
+        """Images `[rows, height, width, channels]` to what is added to each pixel's logits, from the pixels before."""
+        inputs = layers.Input((None, None, channels))
+        h = MaskedConv2D(self.filters, self.kernel_size, sees_itself=False, activation="relu")(2.0 * inputs - 1.0)
         for _ in range(self.num_layers):
-            # h + W_2 a(W_1 a(h)), zero at first
+            # h + a(W_2 a(W_1 h))
             inner = MaskedConv2D(self.filters, self.kernel_size, sees_itself=True, activation="relu")(h)
             h = h + layers.Conv2D(self.filters, 1, activation="relu")(inner)
-        h = layers.Conv2D(as_image(item_shape)[-1], 1, kernel_initializer="zeros")(h)
-        return tf_keras.Model(inputs, layers.Reshape(item_shape)(h), name="pixel_network")
+        # Zero at first: training begins with what the decoder says.
+        logits = layers.Conv2D(channels, 1, kernel_initializer="zeros")(h)
+        return tf_keras.Model(inputs, logits, name="pixel_network")
 
     def output_bias(self, mean: np.ndarray) -> np.ndarray:
         """The logits of `mean`, `[*item_shape]`, flat."""
@@ -84,14 +97,19 @@ class Autoregressive(tfd.Distribution):
     """prod_i Bernoulli(x_i) over images in the order of reading, whose logits at i hang on x_1 ... x_(i-1).
 
     Args:
-      logits_of: x and the context, both `[rows, *item_shape]`, to the logits, of that shape.
+      logits_of: x and the context, both images or the same part of them `[rows, height, width, channels]`, to the
+        logits, of that shape.
       context: `[rows, *item_shape]`.
+      reach: how many rows above, and columns to each side, a pixel's logits hang on; None: all.
     """
 
-    def __init__(self, logits_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], context: tf.Tensor) -> None:
+    def __init__(
+        self, logits_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], context: tf.Tensor, *, reach: int | None = None
+    ) -> None:
         parameters = dict(locals())
         self.context = tf.convert_to_tensor(context)
-        self._logits_of = logits_of
+        self._logits_of, self._image = logits_of, as_image(tuple(self.context.shape[1:]))
+        self._reach = max(self._image) if reach is None else reach
         super().__init__(
             dtype=tf.float32, reparameterization_type=tfd.NOT_REPARAMETERIZED, validate_args=False,
             allow_nan_stats=False, parameters=parameters, name="Autoregressive",
@@ -114,45 +132,61 @@ class Autoregressive(tfd.Distribution):
         return tf.shape(self.context)[1:]
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        x = tf.broadcast_to(x, tf.shape(self.context))
-        x = tf.ensure_shape(x, self.context.shape)
+        axes = self.event_shape.rank
+        shape = tf.broadcast_dynamic_shape(tf.shape(x), tf.shape(self.context))[:-axes]
+        static = tf.broadcast_static_shape(x.shape, self.context.shape)[:-axes]
+        # One axis of rows for the network.
+        whole = tf.concat([shape, self.event_shape], axis=0)
+        x, context = (tf.reshape(tf.broadcast_to(v, whole), [-1, *self._image]) for v in (x, self.context))
         # sum_i x_i l_i - log(1 + exp(l_i))
-        each = -tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=self._logits_of(x, self.context))
-        return sum_last(flat(each, each.shape.rank - 1))
+        each = -tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=self._logits_of(x, context))
+        return tf.ensure_shape(tf.reshape(sum_last(flat(each, 3)), shape), static)
 
     def unroll(self, pixel: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """x `[rows, *item_shape]` made pixel by pixel.
 
         Args:
-          pixel: a pixel's probabilities and its number to its value, both `[rows, channels]`.
+          pixel: a pixel's probabilities `[rows, channels]` and its number to its value, `[rows, channels]`.
         """
-        rows, item = tf.shape(self.context)[0], tuple(self.context.shape[1:])
-        height, width, channels = as_image(item)
+        rows, reach, (height, width, channels) = tf.shape(self.context)[0], self._reach, self._image
+        high, wide = min(reach + 1, height), min(2 * reach + 1, width)
+        context = tf.reshape(self.context, [rows, height, width, channels])
 
         def body(place: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logits = self._logits_of(tf.reshape(x, [rows, *item]), self.context)
-            value = pixel(tf.math.sigmoid(tf.reshape(logits, [rows, -1, channels])[:, place]), place)
-            here = tf.one_hot(place, height * width)[:, None]
-            return place + 1, x + here * value[:, None]
+            row, column = place // width, place % width
+            # Only the part that the pixel hangs on; it ends where the image ends, as convolutions see its borders.
+            top = tf.clip_by_value(row - reach, 0, height - high)
+            left = tf.clip_by_value(column - reach, 0, width - wide)
+            part = [tf.slice(whole, [0, top, left, 0], [rows, high, wide, channels]) for whole in (x, context)]
+            value = pixel(tf.math.sigmoid(self._logits_of(*part)[:, row - top, column - left]), place)
+            here = tf.reshape(tf.one_hot(place, height * width), [height, width, 1])
+            return place + 1, x + here * value[:, None, None]
 
-        start = (tf.constant(0), tf.zeros([rows, height * width, channels]))
+        start = (tf.constant(0), tf.zeros_like(context))
         x = tf.while_loop(lambda place, _: place < height * width, body, start, parallel_iterations=1)[1]
-        return tf.ensure_shape(tf.reshape(x, [rows, *item]), self.context.shape)
+        return tf.ensure_shape(tf.reshape(x, tf.shape(self.context)), self.context.shape)
 
     def draw(self, uniforms: tf.Tensor) -> tf.Tensor:
-        """x ~ p(x) by uniform numbers, `[rows, *item_shape]`, one for each pixel."""
-        numbers = tf.reshape(uniforms, [tf.shape(uniforms)[0], -1, as_image(tuple(self.context.shape[1:]))[-1]])
+        """x ~ p(x) by uniform numbers in (0, 1), `[rows, *item_shape]`, one for each number of x."""
+        height, width, channels = self._image
+        numbers = tf.reshape(uniforms, [-1, height * width, channels])
         return self.unroll(lambda probs, place: tf.cast(1.0 - numbers[:, place] < probs, tf.float32))
 
-    def _sample_n(self, n: int, seed: Any = None) -> tf.Tensor:
-        several = Autoregressive(self._logits_of, tf.repeat(self.context, n, axis=0))
-        uniforms = tf.random.stateless_uniform(tf.shape(several.context), seed=seed, minval=1e-7)
-        drawn = several.draw(uniforms)
-        by_row = tf.reshape(drawn, tf.concat([[-1, n], tf.shape(drawn)[1:]], axis=0))
-        return tf.transpose(by_row, [1, 0, *range(2, by_row.shape.rank)])
+    def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
+        context = tf.tile(self.context, [n] + [1] * self.event_shape.rank)
+        seed = tfp.random.sanitize_seed(seed)
+        uniforms = tf.random.stateless_uniform(tf.shape(context), seed=seed, minval=1e-7)
+        drawn = Autoregressive(self._logits_of, context, reach=self._reach).draw(uniforms)
+        return tf.reshape(drawn, tf.concat([[n], tf.shape(self.context)], axis=0))
 
     def _mean(self) -> tf.Tensor:
         return self.unroll(lambda probs, place: probs)
+
+
+@named_parameters.register(Autoregressive)
+def _(likelihood: Autoregressive) -> dict[str, tf.Tensor]:
+    """The decoder's part of the logits: the rest hangs on x."""
+    return {"context": likelihood.context}
 
 
 def as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -27,4 +27,4 @@ __all__ = [
     "weight_divergence",
 ]
 
-__getattr__ = unknown_part(Network)
+__getattr__ = unknown_part(Network, __name__)

@@ -29,4 +29,4 @@ __all__ = [
     "mmd",
 ]
 
-__getattr__ = unknown_part(Objective)
+__getattr__ = unknown_part(Objective, __name__)

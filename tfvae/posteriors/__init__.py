@@ -31,4 +31,4 @@ __all__ = [
     "positive",
 ]
 
-__getattr__ = unknown_part(Posterior)
+__getattr__ = unknown_part(Posterior, __name__)

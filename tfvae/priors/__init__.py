@@ -27,4 +27,4 @@ __all__ = [
     "SymmetricDirichlet", "Vamp", "VampPrior", "Weibull", "standard_normal",
 ]  # fmt: skip
 
-__getattr__ = unknown_part(Prior)
+__getattr__ = unknown_part(Prior, __name__)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tfvae.baselines import WakeSleep
 from tfvae.objectives import MAP, SGVB_B
 from tfvae.studies import curves
-from tfvae.studies.base import Cell, Report, Row, Study
+from tfvae.studies.base import Cell, Report, Row, Study, slug
 from tfvae.studies.models import DATA_NAMES, base_config
 from tfvae.studies.tables import new_figure, png_of, table
 
@@ -52,7 +52,7 @@ class AevbLowerBound(Study):
     def cells(self) -> Sequence[Cell]:
         return [
             Cell(
-                f"{data}_{size}_{algorithm.replace('-', '_').lower()}",
+                f"{data}_{size}_{slug(algorithm)}",
                 {"data": data, "latent_size": size, "algorithm": algorithm, "num_samples": self.num_samples[data],
                  "seed": self.seed},
             )
@@ -172,11 +172,9 @@ def _figure(rows: Sequence[Row]) -> bytes:
     by_data: dict[str, list[tuple[int, dict[str, Row]]]] = {}
     for (data, size), group in groups.items():
         by_data.setdefault(data, []).append((size, group))
-    figure, axes = new_figure(
-        columns=max(map(len, by_data.values())), rows=len(by_data), width=3.0, height=2.8
-    )
+    figure, axes = new_figure(columns=max(map(len, by_data.values())), rows=len(by_data), width=3.0, height=2.8)
     for line, (data, cells) in zip(axes, by_data.items(), strict=True):
-        for place in line[len(cells):]:
+        for place in line[len(cells) :]:
             place.set_axis_off()
         for place, (size, group) in zip(line, cells, strict=False):
             for algorithm, row in group.items():

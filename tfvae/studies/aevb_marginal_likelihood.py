@@ -12,7 +12,7 @@ from tfvae.evaluation import AIS, Estimator, HMCDensity, Importance, estimate
 from tfvae.objectives import SGVB_B
 from tfvae.studies import curves
 from tfvae.studies.aevb_lower_bound import COLOURS, paper_config
-from tfvae.studies.base import Cell, Report, Row, Study
+from tfvae.studies.base import Cell, Report, Row, Study, slug
 from tfvae.studies.models import DATA_NAMES
 from tfvae.studies.tables import new_figure, png_of, table
 
@@ -63,7 +63,7 @@ class AevbMarginalLikelihood(Study):
     def cells(self) -> Sequence[Cell]:
         return [
             Cell(
-                f"n{size}_{algorithm.replace('-', '_').replace(' ', '_').lower()}",
+                f"n{size}_{slug(algorithm)}",
                 {"train_size": size, "algorithm": algorithm, "seed": self.seed, "num_final": self.num_final,
                  "num_samples": self.mcem_num_samples if algorithm == MCEM else self.num_samples},
             )
@@ -76,7 +76,7 @@ class AevbMarginalLikelihood(Study):
         ends = [points[-1]["train_log_likelihood"] for _, points in runs]
         best = int(np.argmax(ends))
         model, points = runs[best]
-        test = _Part("test", curves.examples_of(model.dataset.test, self.num_final))
+        test = curves.first(model.dataset.test, self.num_final)
         final = {}
         for name, estimator in _ESTIMATORS.items():
             found = estimate(model.vae, test, estimator).summary
@@ -111,7 +111,7 @@ class AevbMarginalLikelihood(Study):
             )  # fmt: skip
             model.vae.compile(vae.optimizer, objective=SGVB_B())
         parts = {"train": train, "test": model.dataset.test}
-        seen = {name: _Part(name, curves.examples_of(split, self.num_examples)) for name, split in parts.items()}
+        seen = {name: curves.first(split, self.num_examples) for name, split in parts.items()}
         batch_size = min(config.training.batch_size, train.num_examples)
         total = settings["num_samples"] // (batch_size * updates)
 
@@ -159,9 +159,12 @@ class AevbMarginalLikelihood(Study):
             "The paper prints curves and no numbers: AEVB and Monte Carlo EM come to much the same log p(x) on 1,000 "
             "images, wake-sleep stays below, and Monte Carlo EM is too slow for the full set.",
         ])  # fmt: skip
-        ends = {(row["settings"]["train_size"], row["settings"]["algorithm"]): row["test_log_likelihood"] for row in rows}
+        ends = {
+            (row["settings"]["train_size"], row["settings"]["algorithm"]): row["test_log_likelihood"] for row in rows
+        }
         parts = [
-            f"N = {size:,}: " + ", ".join(f"{name} {ends[size, name]:.2f}" for name in ALGORITHMS if (size, name) in ends)
+            f"N = {size:,}: "
+            + ", ".join(f"{name} {ends[size, name]:.2f}" for name in ALGORITHMS if (size, name) in ends)
             for size in self.train_sizes
         ]
         headline = f"Test log p(x), nats. {'; '.join(parts)}."
@@ -183,16 +186,3 @@ class AevbMarginalLikelihood(Study):
 
 def _curve_estimator() -> Estimator:
     return Importance(num_samples=1_000)
-
-
-class _Part:
-    """Examples as `estimate` takes them."""
-
-    def __init__(self, name: str, x: np.ndarray) -> None:
-        self.name, self._x, self.num_examples = name, x, len(x)
-
-    def evaluation_batches(self, *, batch_size: int, labels: bool = False) -> Any:
-        """The examples in order."""
-        import tensorflow as tf
-
-        return tf.data.Dataset.from_tensor_slices(self._x).batch(batch_size)

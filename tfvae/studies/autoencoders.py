@@ -151,8 +151,8 @@ class Autoencoders(Study):
             "the accuracies are of labels, learned from codes. The Frechet distance is one of the features of a small "
             f"classifier, not an FID; training images in the place of samples have {reference:.1f}. 'From codes' "
             "draws z from a mixture of normals fitted to the codes of training images. log p(x) is an importance "
-            f"estimate with K = {self.num_samples}, which for an autoencoder, whose q has no width that was learned, is "
-            "a loose bound.",
+            f"estimate with K = {self.num_samples}: for an autoencoder, whose q has no width that was learned, a loose "
+            "bound.",
             "![Reconstructions](reconstructions.png)",
             "Rows: test images; reconstructions of each model in the order of the table; the same images with masked "
             "pixels; what each model makes of them.",

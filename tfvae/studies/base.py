@@ -1,6 +1,7 @@
 """What a study is: cells that are run one by one, and a report of their rows."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,6 +21,11 @@ class Cell:
 
     name: str
     settings: dict[str, Any]
+
+
+def slug(name: str) -> str:
+    """A name for a folder: `linear warm-up` as `linear_warm_up`."""
+    return re.sub(r"[^a-z0-9.]+", "_", name.lower())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,7 +114,9 @@ class Priors(_Variants):
     """p(z) fixed, and learned: a mixture, pseudo-inputs, a flow."""
 
     title: ClassVar[str] = "Priors"
-    source: ClassVar[str] = "Tomczak & Welling 2018, VAE with a VampPrior; Chen et al. 2017, Variational lossy autoencoder"
+    source: ClassVar[str] = (
+        "Tomczak & Welling 2018, VAE with a VampPrior; Chen et al. 2017, Variational lossy autoencoder"
+    )
     heading: ClassVar[str] = "prior"
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": {}}
 
@@ -174,7 +176,9 @@ class KlSchedules(_Variants):
 
     @property
     def setting(self) -> str:
-        return f"{'-'.join(map(str, self.hidden))}-{self.latent_size}, tanh; autoregressive decoder, but for the first row"
+        return (
+            f"{'-'.join(map(str, self.hidden))}-{self.latent_size}, tanh; autoregressive decoder, but for the first row"
+        )
 
     @property
     def variants(self) -> Sequence[str]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfvae.config import Config
 from tfvae.data import DataSet, Split
+from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Arrays
 from tfvae.training.train import fresh_model, load_data
 from tfvae.vae import VAE
@@ -42,7 +43,7 @@ def fresh(config: Config) -> Fresh:
 
 def spread_steps(total: int, count: int, *, first: int = 1) -> list[int]:
     """`count` numbers of steps up to `total`, evenly spread on a logarithmic axis; fewer where they coincide."""
-    return sorted({int(round(step)) for step in np.geomspace(min(first, total), total, count)})
+    return sorted({round(float(step)) for step in np.geomspace(min(first, total), total, count)})
 
 
 def num_samples_at(step: int, split: Split, batch_size: int) -> int:
@@ -106,6 +107,12 @@ def with_places(split: Split) -> Split:
 def examples_of(split: Split, count: int) -> np.ndarray:
     """The first `count` examples of a split, or all, prepared as for evaluation."""
     return split.examples(min(count, split.num_examples))
+
+
+def first(split: Split, count: int) -> Split:
+    """A split of those alone."""
+    storage, as_they_are = Arrays.build(examples_of(split, count), None), Preparation(scale="none")
+    return Split(name=split.name, source=split.source, storage=storage, preparation=as_they_are, split_seed=0)
 
 
 def elbo(vae: VAE, x: np.ndarray) -> float:

@@ -105,9 +105,7 @@ class DensityModels(Study):
         tf_keras.utils.set_random_seed(self.seed)
         shape = dataset.item_shape
         model = (
-            PixelRNN(shape, filters=self.filters)
-            if name == "pixel_rnn"
-            else PixelCNN(shape, num_filters=self.filters)
+            PixelRNN(shape, filters=self.filters) if name == "pixel_rnn" else PixelCNN(shape, num_filters=self.filters)
         )
         batch_size = 100
         steps = dataset.train.steps_per_epoch(batch_size)

@@ -54,7 +54,14 @@ class DoubleKl(Study):
         "TensorFlow Probability 0.25, tfp.layers.KLDivergenceRegularizer as in its tutorial on variational autoencoders"
     )
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"data": "digits", "latent_size": 8, "hidden": 128, "num_epochs": 40, "num_samples": 100, "seeds": (0,)},
+        "quick": {
+            "data": "digits",
+            "latent_size": 8,
+            "hidden": 128,
+            "num_epochs": 40,
+            "num_samples": 100,
+            "seeds": (0,),
+        },
         "full": {},
     }
 
@@ -174,16 +181,16 @@ class DoubleKl(Study):
                 "lost."
             )
         text = "\n\n".join([
-            f"{DATA_NAMES[self.data]}, 784-{self.hidden}-{self.latent_size} tanh, stock `tfp.layers` heads, Adam "
-            f"{self.learning_rate:g}, batches of {self.batch_size}, {self.num_epochs} epochs, {len(self.seeds)} seeds; of "
-            "one seed all four have the same first weights and the same batches. `tfp.layers` gives Keras a pair, the "
-            "distribution and a tensor of it, and Keras regularizes both; TFP's regularizer finds the distribution "
+            f"{DATA_NAMES[self.data]}, {self.hidden}-{self.latent_size}, tanh, stock `tfp.layers` heads, Adam "
+            f"{self.learning_rate:g}, batches of {self.batch_size}, {self.num_epochs} epochs, {len(self.seeds)} seeds; "
+            "of one seed all four have the same first weights and the same batches. `tfp.layers` gives Keras a pair, "
+            "the distribution and a tensor of it, and Keras regularizes both; TFP's regularizer finds the distribution "
             "behind the tensor, and so adds the KL a second time. What it adds over the closed form of the KL is "
             "measured on a batch before training.",
             table(list(means.values()), columns),
             "Nats per test image. What was trained with TFP's regularizer is, number for number but for the noise of "
-            "training, the model that `kl_weight = 2` gives on purpose; half the weight repairs it. The loss that Keras "
-            "prints says nothing of it.",
+            "training, the model that `kl_weight = 2` gives on purpose; half the weight repairs it. The loss that "
+            "Keras prints says nothing of it.",
             "![Reconstructions and samples](pictures.png)",
             "Rows: test images; their reconstructions by each model, in the order of the table; two rows of samples of "
             "each, means at z ~ N(0, I).",

@@ -17,7 +17,7 @@ from tfvae.studies.base import Cell, Report, Row, Study
 from tfvae.studies.models import DATA_NAMES, base_config
 from tfvae.studies.tables import field, new_figure, png_of, table
 
-_OBJECTIVES: dict[str, type[Objective]] = {"A": SGVB_A, "B": SGVB_B}
+_OBJECTIVES: dict[str, Any] = {"A": SGVB_A, "B": SGVB_B}
 WHOLE = 0  # stands for the whole training set, in the place of a batch size
 
 
@@ -127,11 +127,11 @@ class Estimators(Study):
         reached = [row for row in rows if row["reached"]]
         fastest = min(reached, key=field("seconds_to_target")) if reached else None
         text = "\n\n".join([
-            f"{DATA_NAMES[self.data]}, 784-{self.hidden}-{self.latent_size} and Adam. The noise of a gradient is its "
+            f"{DATA_NAMES[self.data]}, {self.hidden}-{self.latent_size}, tanh, Adam. The noise of a gradient is its "
             "total variance over draws of the batch and of z, divided by the squared norm of its mean, at one model "
-            f"after {self.warm_up_steps:,} steps. The time is that of training alone, from fresh weights to a validation "
-            f"ELBO of {self.target:g} nats (one draw of z, 1,000 images), of at most {self.seconds_limit:.0f} s; "
-            "compilation is not counted. Seconds are of a shared machine and a single run.",
+            f"after {self.warm_up_steps:,} steps. The time is that of training alone, from fresh weights to a "
+            f"validation ELBO of {self.target:g} nats (one draw of z, 1,000 images), at most {self.seconds_limit:.0f} "
+            "s; compilation is not counted. Seconds are of a shared machine and a single run.",
             table(rows, [
                 ("estimator", field("settings", "estimator"), ""),
                 ("L", field("settings", "num_samples"), "d"),
@@ -147,11 +147,11 @@ class Estimators(Study):
         ])  # fmt: skip
         headline = "No run came to the target."
         if fastest is not None:
-            f = fastest["settings"]
+            best = fastest["settings"]
+            batches = f"batches of {best['batch_size']}" if best["batch_size"] else "the whole set"
             headline = (
-                f"The target of {self.target:g} nats is reached first with estimator {f['estimator']}, "
-                f"L = {f['num_samples']} and {'the whole set' if not f['batch_size'] else 'batches of ' + str(f['batch_size'])}"
-                f", in {fastest['seconds_to_target']:.1f} s."
+                f"The target of {self.target:g} nats is reached first with estimator {best['estimator']}, "
+                f"L = {best['num_samples']} and {batches}, in {fastest['seconds_to_target']:.1f} s."
             )
         return Report(headline=headline, text=text, figures={"estimators.png": self._figure(by)})
 
@@ -229,7 +229,8 @@ def gradient_moments(
             loss, _ = vae._loss(x, rows)
         return tf.concat([tf.reshape(g, [-1]) for g in tape.gradient(loss, vae.trainable_variables)], axis=0)
 
-    total, squares, number = 0.0, 0.0, 0
+    total: Any = 0.0
+    squares, number = 0.0, 0
     for x in model.dataset.train.training_batches(batch_size=batch_size, seed=seed + 1):
         if x.shape[0] < batch_size:
             continue

@@ -101,8 +101,8 @@ class IwaeTable(Study):
         parts = [f"{row['objective'].upper()} k = {row['k']}: {row['nll']:.2f}" for row in rows]
         text = "\n\n".join([
             f"{DATA_NAMES[self.data]}, {'-'.join(map(str, self.hidden))}-{self.latent_size}, tanh, dynamic "
-            f"binarization; batches of {self.batch_size}, Adam with a cosine rate from {self.learning_rate:g}, the last "
-            f"weights. Negative log-likelihood of the test images, nats, by importance sampling with "
+            f"binarization; batches of {self.batch_size}, Adam with a cosine rate from {self.learning_rate:g}, the "
+            f"last weights. Negative log-likelihood of the test images, nats, by importance sampling with "
             f"K = {self.num_samples:,}. With k = 1 both objectives are the same bound.",
             table(rows, [
                 ("objective", lambda row: row["objective"].upper(), ""),

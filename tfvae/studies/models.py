@@ -15,7 +15,7 @@ from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
 
 # The data of studies: all that can be learned from is, as the papers do; what is tested on is never chosen by.
-_DATA = {
+_DATA: dict[str, dict[str, Any]] = {
     "digits": {"source": "digits", "item_shape": (8, 8, 1), "binarization": "dynamic"},
     "mnist": {
         "source": "tfds:mnist",
@@ -113,4 +113,3 @@ def estimated(
     if os.path.exists(partial):
         os.unlink(partial)
     return found
-

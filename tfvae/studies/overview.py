@@ -26,22 +26,30 @@ def write(results_dir: str) -> None:
 
 def markdown(results_dir: str) -> str:
     """The overview of a folder of results."""
-    studies, others = [], []
+    studies: list[tuple[str, dict[str, Any]]] = []
+    others: list[str] = []
     for name in sorted(os.listdir(results_dir)):
         path = os.path.join(results_dir, name, "result.json")
         if os.path.isfile(path):
             result = read_json(path)
-            (studies if "study" in result else others).append((name, result))
-    found = _HEAD + "\n" + table(
-        [result for _, result in studies],
-        [
-            ("study", lambda row: f"[{row['title']}]({row['study']}/README.md)", ""),
-            ("finding", lambda row: row["headline"] + _budget(row), ""),
-            ("", _thumbnail, ""),
-            ("time", lambda row: duration(row["seconds"]), ""),
-        ],
+            if "study" in result:
+                studies.append((name, result))
+            else:
+                others.append(name)
+    found = (
+        _HEAD
+        + "\n"
+        + table(
+            [result for _, result in studies],
+            [
+                ("study", lambda row: f"[{row['title']}]({row['study']}/README.md)", ""),
+                ("finding", lambda row: row["headline"] + _budget(row), ""),
+                ("", _thumbnail, ""),
+                ("time", lambda row: duration(row["seconds"]), ""),
+            ],
+        )
     )
-    named = [(name, title(results_dir, name)) for name, _ in others]
+    named = [(name, title(results_dir, name)) for name in others]
     lines = [f"| [{what}]({name}/README.md) | `{name}` |" for name, what in named if what]
     return found + "\n" + ("\n" + _OTHERS + "\n".join(lines) + "\n" if lines else "")
 

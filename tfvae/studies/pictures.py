@@ -92,8 +92,8 @@ class Manifolds(_Pictures):
     title: ClassVar[str] = "Manifolds of two latents (figure 4)"
     source: ClassVar[str] = "Kingma & Welling 2013, figure 4"
     about: ClassVar[str] = (
-        "Means of p(x|z) for z on a grid through the inverse distribution function of the prior: the first latent grows "
-        "to the right, the second upwards. One hidden tanh layer, Adam with a cosine rate."
+        "Means of p(x|z) for z on a grid through the inverse distribution function of the prior: the first latent "
+        "grows to the right, the second upwards. One hidden tanh layer, Adam with a cosine rate."
     )
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"latent_sizes": {"digits": (2,)}, "hidden": {"digits": 128}, "num_epochs": {"digits": 100}},

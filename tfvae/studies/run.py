@@ -21,7 +21,7 @@ RESULT = "result.json"
 
 def study_of(name: str, budget: str) -> Study:
     """A study with the settings of a budget; raises `InputError` that names the flag."""
-    cls = Study.from_tag(name, path="--study")
+    cls: Any = Study.from_tag(name, path="--study")
     if budget not in BUDGETS:
         raise InputError(f"--budget: received {budget!r}, expected one of: {', '.join(BUDGETS)}")
     return cls(**cls.budgets[budget])
@@ -149,17 +149,20 @@ def command(study: Study, budget: str) -> str:
 def _markdown(result: dict[str, Any], report: Report) -> str:
     machines = sorted({f"{row['machine']['cores']} cores ({row['machine']['processor']})" for row in result["rows"]})
     dates = sorted({row["date"] for row in result["rows"]})
-    return "\n\n".join(
-        [
-            f"# {result['title']}",
-            f"{result['source']}. Budget `{result['budget']}`. Made by:\n\n```\n{result['command']}\n```",
-            report.headline,
-            report.text,
-            f"{finished_cells(result)} Time {duration(result['seconds'])} in all, shared with other work, on "
-            f"{', '.join(machines)}; {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}. Seeds and settings of each "
-            "row stand in `result.json`.",
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                f"# {result['title']}",
+                f"{result['source']}. Budget `{result['budget']}`. Made by:\n\n```\n{result['command']}\n```",
+                report.headline,
+                report.text,
+                f"{finished_cells(result)} Time {duration(result['seconds'])} in all, shared with other work, on "
+                f"{', '.join(machines)}; {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}. Seeds and settings of "
+                "each row stand in `result.json`.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def machine() -> dict[str, Any]:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfvae.report.numbers import NONE
 from tfvae.studies.base import Row
 
 Column = tuple[str, Callable[[Row], Any], str]
@@ -25,7 +26,7 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 def cell(value: Any, form: str = "") -> str:
     """A value for a table; None as a dash."""
     if value is None:
-        return "\N{EN DASH}"
+        return NONE
     return format(value, form) if form and not isinstance(value, str) else str(value)
 
 

@@ -10,7 +10,7 @@ from tfvae import schedules
 from tfvae.config import Config
 from tfvae.evaluation import Importance
 from tfvae.evaluation.decomposition import decomposition
-from tfvae.studies.base import Cell, Report, Row, Study
+from tfvae.studies.base import Cell, Report, Row, Study, slug
 from tfvae.studies.models import DATA_NAMES, base_config, estimated, trained
 from tfvae.studies.tables import Column, field, new_figure, png_of, table
 
@@ -63,7 +63,7 @@ class _Variants(Study):
     def cells(self) -> Sequence[Cell]:
         common = {"num_epochs": self.num_epochs, "num_samples": self.num_samples}
         return [
-            Cell(f"{variant}_{seed}", {"variant": variant, "seed": seed, **common})
+            Cell(f"{slug(variant)}_{seed}", {"variant": variant, "seed": seed, **common})
             for seed in self.seeds
             for variant in self.variants
         ]

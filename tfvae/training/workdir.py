@@ -5,8 +5,15 @@ import os
 
 from absl import logging
 
+from tfvae import (  # noqa: F401, they register components
+    baselines,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
 from tfvae import config as config_lib
-from tfvae import baselines, likelihoods, networks, objectives, posteriors, priors  # noqa: F401, they register components
 from tfvae.build import build_vae
 from tfvae.config import Config
 from tfvae.errors import InputError

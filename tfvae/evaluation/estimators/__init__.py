@@ -8,4 +8,4 @@ from tfvae.evaluation.estimators.importance import Importance
 
 __all__ = ["AIS", "BDMC", "Estimator", "HMCDensity", "Importance"]
 
-__getattr__ = unknown_part(Estimator)
+__getattr__ = unknown_part(Estimator, __name__)
