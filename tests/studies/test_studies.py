@@ -73,3 +73,13 @@ def test_the_rows_of_the_iwae_table_have_their_fields(tmp_path):
     row = study.run(study.cells[0], str(tmp_path), verbose=False)
     assert (row["objective"], row["k"], row["num_test"], row["num_samples"], row["num_epochs"]) == ("vae", 1, 297, 5, 1)
     assert row["nll"] > 0 and row["published_nll"] is None
+
+
+def test_tfps_regularizer_counts_the_kl_twice_and_half_of_it_once(tmp_path):
+    cls = type(study_of("double_kl", "quick"))
+    study = cls(**(dict(cls.budgets["quick"]) | MINIATURE["double_kl"]))
+    rows = {cell.name: study.run(cell, str(tmp_path), verbose=False) for cell in study.cells[:2]}
+    assert rows["tfp_0"]["num_losses"] == 2
+    # Estimates from one draw for each image.
+    assert rows["tfp_0"]["regularizer_over_kl"] == pytest.approx(2.0, rel=0.05)
+    assert rows["tfp_half_0"]["regularizer_over_kl"] == pytest.approx(1.0, rel=0.05)

@@ -89,7 +89,7 @@ class DensityModels(Study):
         found = estimated(model, model.dataset.test, Importance(num_samples=self.num_samples)).summary
         z = np.random.default_rng(self.seed).standard_normal((_SHOWN, model.vae.latent_size)).astype(np.float32)
         with plain_rows(_SHOWN).current():
-            samples = model.vae.decode(z).sample(seed=self.seed).numpy()
+            samples = model.vae.decode(z).sample(seed=(0, self.seed)).numpy()
         _keep(folder, samples)
         return {
             "log_likelihood": found["log_likelihood"],
