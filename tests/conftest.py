@@ -17,15 +17,12 @@ with cli.quiet():
     tf.config.list_logical_devices()
 
 
-# Folders whose modules take longest: begun first, they do not keep one worker busy when the others have ended.
-LONGEST = ("tests/training/", "tests/tools/", "tests/test_contributing.py", "tests/export/")
 SLOW_CASES = pathlib.Path(__file__).with_name("slow_cases.txt")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Long modules first; and as slow are marked the cases that show for other parts what a quick one shows."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    """Marks as slow the cases that take seconds and show for other parts what a quick case of the same test shows."""
     slow = set(SLOW_CASES.read_text().splitlines())
     for item in items:
         if item.nodeid in slow:

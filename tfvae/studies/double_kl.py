@@ -24,7 +24,7 @@ from tfvae.inference.model import Model
 from tfvae.inference.sheet import grid, png
 from tfvae.objectives import SGVB_B
 from tfvae.priors import standard_normal
-from tfvae.regularizers import kl_divergence, plain
+from tfvae.regularizers import plain
 from tfvae.studies.base import Cell, Report, Row, Study
 from tfvae.studies.models import DATA_NAMES, base_config
 from tfvae.studies.tables import Column, field, table
@@ -33,7 +33,6 @@ from tfvae.training.train import load_data
 from tfvae.vae import VAE
 
 _SHOWN = 16
-_COUNTED = 100  # batches on which what is added is compared with the KL: TFP estimates it from one draw each
 TFP, HALF, OURS, BETA_2 = "TFP's regularizer", "TFP's, weight 0.5", "tfvae", "tfvae, kl_weight = 2"
 VARIANTS = {"tfp": TFP, "tfp_half": HALF, "tfvae": OURS, "tfvae_beta_2": BETA_2}
 
@@ -134,13 +133,12 @@ class DoubleKl(Study):
         return encoder, decoder
 
     def _counted(self, encoder: tf_keras.Model, dataset: DataSet) -> dict[str, float]:
-        """What the regularizer adds to the loss, over the closed form of the KL, on average over batches."""
-        added = known = 0.0
-        for x in dataset.train.evaluation_batches(batch_size=self.batch_size).take(_COUNTED):
-            posterior = encoder(x)
-            added += float(tf.add_n(encoder.losses))
-            known += float(tf.reduce_mean(kl_divergence(plain(posterior), standard_normal(self.latent_size))))
-        return {"num_losses": len(encoder.losses), "regularizer_over_kl": added / known}
+        """What the regularizer adds to the loss, over the KL as TFP estimates it: from the draw that is decoded."""
+        posterior = encoder(next(iter(dataset.train.evaluation_batches(batch_size=self.batch_size))))
+        # log q(z|x) - log p(z)
+        z = tf.convert_to_tensor(posterior)
+        kl = tf.reduce_mean(plain(posterior).log_prob(z) - standard_normal(self.latent_size).log_prob(z))
+        return {"num_losses": len(encoder.losses), "regularizer_over_kl": float(tf.add_n(encoder.losses) / kl)}
 
     def _judged(self, vae: VAE, dataset: DataSet, folder: str, seed: int) -> Row:
         test, model = dataset.test, Model.of(vae)
@@ -165,7 +163,7 @@ class DoubleKl(Study):
         means = averages(rows)
         columns: list[Column] = [
             ("KL by", field("variant"), ""),
-            ("counted, times the closed form", field("regularizer_over_kl"), ".4f"),
+            ("counted, times the KL", field("regularizer_over_kl"), ".4f"),
             ("log p(x)", field("log_likelihood"), ".2f"),
             ("half the range of the seeds", field("log_likelihood_spread"), ".2f"),
             ("ELBO", field("elbo"), ".2f"),
@@ -189,9 +187,8 @@ class DoubleKl(Study):
             f"{self.learning_rate:g}, batches of {self.batch_size}, {self.num_epochs} epochs, {len(self.seeds)} seeds; "
             "of one seed all four have the same first weights and the same batches. `tfp.layers` gives Keras a pair, "
             "the distribution and a tensor of it, and Keras regularizes both; TFP's regularizer finds the distribution "
-            "behind the tensor, and so adds the KL a second time. What it adds over the closed form of the KL is "
-            f"measured on up to {_COUNTED} batches before training; TFP estimates the KL from the draw that is "
-            "decoded, tfvae takes the closed form.",
+            "behind the tensor, and so adds the KL a second time. What it adds over the KL is measured on a "
+            "batch before training. TFP estimates the KL from the draw that is decoded, tfvae takes the closed form.",
             table(list(means.values()), columns),
             "Nats per test image. What was trained with TFP's regularizer is, number for number but for the noise of "
             "training, the model that `kl_weight = 2` gives on purpose; half the weight repairs it. The loss that "

@@ -21,8 +21,8 @@ _DATA: dict[str, dict[str, Any]] = {
         "source": "tfds:mnist",
         "item_shape": (28, 28, 1),
         "binarization": "dynamic",
-        "train_split": "train",
-        "validation_split": "test[:1000]",
+        "train_split": "train[:59000]",
+        "validation_split": "train[59000:]",
         "test_split": "test",
     },
     "frey": {
