@@ -25,12 +25,6 @@ class LatentSize(_Variants):
     heading: ClassVar[str] = "latents"
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"sizes": (2, 4, 8, 16)}, "full": {}}
 
-    data: str = "mnist"
-    latent_size: int = 0
-    hidden: tuple[int, ...] = (500,)
-    num_epochs: int = 40
-    num_samples: int = 500
-    seeds: tuple[int, ...] = (0,)
     sizes: tuple[int, ...] = (2, 5, 10, 20, 50, 100)
 
     @property
@@ -73,13 +67,6 @@ class PosteriorFamilies(_Variants):
     heading: ClassVar[str] = "posterior"
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": {}}
 
-    data: str = "mnist"
-    latent_size: int = 20
-    hidden: tuple[int, ...] = (500,)
-    num_epochs: int = 40
-    num_samples: int = 500
-    seeds: tuple[int, ...] = (0,)
-
     @property
     def variants(self) -> Sequence[str]:
         return ["diagonal", "full covariance", "inverse autoregressive flow", "coupling flow"]
@@ -119,13 +106,6 @@ class Priors(_Variants):
     )
     heading: ClassVar[str] = "prior"
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": {}}
-
-    data: str = "mnist"
-    latent_size: int = 20
-    hidden: tuple[int, ...] = (500,)
-    num_epochs: int = 40
-    num_samples: int = 500
-    seeds: tuple[int, ...] = (0,)
 
     @property
     def variants(self) -> Sequence[str]:
@@ -171,8 +151,6 @@ class KlSchedules(_Variants):
     latent_size: int = 8
     hidden: tuple[int, ...] = (128,)
     num_epochs: int = 200
-    num_samples: int = 500
-    seeds: tuple[int, ...] = (0,)
 
     @property
     def setting(self) -> str:

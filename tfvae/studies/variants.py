@@ -15,23 +15,28 @@ from tfvae.studies.models import DATA_NAMES, base_config, estimated, trained
 from tfvae.studies.tables import Column, field, new_figure, png_of, table
 
 
+@dataclasses.dataclass(kw_only=True, slots=True)
 class _Variants(Study):
     """Each variant is trained with each seed and judged by log p(x), rate, distortion and its active latents.
 
     A subclass names its variants and says what they found.
+
+    Attributes:
+      data: `digits` or `mnist`.
+      latent_size, hidden: the network, mirrored in the decoder.
+      num_epochs: of each run.
+      num_samples: K of the estimate of log p(x).
+      seeds: of the runs of each variant.
     """
 
-    __slots__ = ()
+    heading: ClassVar[str] = "variant"
 
-    # Fields of the studies below.
-    data: str
-    latent_size: int
-    hidden: tuple[int, ...]
-    num_epochs: int
-    num_samples: int
-    seeds: tuple[int, ...]
-
-    tags: ClassVar[Sequence[str]] = ()
+    data: str = "mnist"
+    latent_size: int = 20
+    hidden: tuple[int, ...] = (500,)
+    num_epochs: int = 40
+    num_samples: int = 500
+    seeds: tuple[int, ...] = (0,)
 
     def config(self, variant: str) -> Config:
         """The config of a variant, but for its seed."""
@@ -111,8 +116,6 @@ class _Variants(Study):
             headline=self.finding(means), text=text, figures={"variants.png": _figure(means, self.heading)},
             findings={"means": means},
         )  # fmt: skip
-
-    heading: ClassVar[str] = "variant"
 
     @property
     def setting(self) -> str:
