@@ -52,7 +52,8 @@ class _Pictures(Study):
             training__learning_rate=1e-3 if data == "frey" else 2e-3,
             training__learning_rate_schedule=schedules.Cosine(),
         )  # fmt: skip
-        model = trained(config, folder, verbose=verbose)
+        # Few frames of a film are soon learned by heart.
+        model = trained(config, folder, checkpoint="best", verbose=verbose)
         used = Model.of(model.vae)
         write_atomically(os.path.join(folder, "picture.png"), png(self.sheet(used).pixels(used)))
         found = estimated(model, model.dataset.test, Importance(num_samples=self.num_samples)).summary
@@ -81,7 +82,8 @@ class _Pictures(Study):
             f"{DATA_NAMES[row['settings']['data']]} with {row['settings']['latent_size']} {row['log_likelihood']:,.1f}"
             for row in rows
         )
-        text = "\n\n".join([self.about, *shown, table(rows, columns)])
+        about = f"{self.about} Weights of the epoch with the best ELBO on validation data."
+        text = "\n\n".join([about, *shown, table(rows, columns)])
         return Report(headline=f"Test log p(x), nats, by latents: {said}.", text=text, figures=figures)
 
 
