@@ -54,10 +54,10 @@ class AevbMarginalLikelihood(Study):
     latent_size: int = 3
     hidden: int = 100
     train_sizes: tuple[int, ...] = (1_000, 50_000)
-    num_samples: int = 4 * 10**6
-    mcem_num_samples: int = 2 * 10**6
-    num_points: int = 14
-    num_examples: int = 1_000
+    num_samples: int = 2 * 10**6
+    mcem_num_samples: int = 10**6
+    num_points: int = 10
+    num_examples: int = 500
     num_final: int = 100
     step_sizes: tuple[float, ...] = (0.01, 0.02, 0.1)
     seed: int = 0

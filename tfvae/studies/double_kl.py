@@ -69,11 +69,11 @@ class DoubleKl(Study):
     data: str = "mnist"
     latent_size: int = 20
     hidden: int = 500
-    num_epochs: int = 30
+    num_epochs: int = 20
     batch_size: int = 100
     learning_rate: float = 1e-3
-    num_samples: int = 500
-    seeds: tuple[int, ...] = (0, 1, 2)
+    num_samples: int = 200
+    seeds: tuple[int, ...] = (0, 1)
 
     @property
     def cells(self) -> Sequence[Cell]:
