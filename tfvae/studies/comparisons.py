@@ -10,6 +10,7 @@ from tfvae.studies.base import Row
 from tfvae.studies.variants import _Variants
 
 _STEPS_PER_EPOCH = {"digits": 14, "mnist": 590}  # of batches of 100
+_SMALL = {"hidden": (200,), "num_epochs": 20, "num_samples": 200}
 _QUICK = {"data": "digits", "hidden": (128,), "num_epochs": 60, "num_samples": 200, "seeds": (0,)}
 
 
@@ -24,14 +25,14 @@ def _best(means: Mapping[str, Row]) -> str:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class LatentSize(_Variants):
-    """The same model with 2 to 100 latents: latents that are not needed are not used."""
+    """The same model with 2 to 50 latents: latents that are not needed are not used."""
 
     title: ClassVar[str] = "How many latents"
     source: ClassVar[str] = "Kingma & Welling 2013, section 5: superfluous latents do not overfit"
     heading: ClassVar[str] = "latents"
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"sizes": (2, 4, 8, 16)}, "full": {}}
 
-    sizes: tuple[int, ...] = (2, 5, 10, 20, 50, 100)
+    sizes: tuple[int, ...] = (2, 5, 10, 20, 50)
 
     @property
     def variants(self) -> Sequence[str]:
@@ -71,7 +72,7 @@ class PosteriorFamilies(_Variants):
         "autoregressive flow; Dinh et al. 2017"
     )
     heading: ClassVar[str] = "posterior"
-    budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": {}}
+    budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": _SMALL}
 
     @property
     def variants(self) -> Sequence[str]:
@@ -112,7 +113,7 @@ class Priors(_Variants):
         "Tomczak & Welling 2018, VAE with a VampPrior; Chen et al. 2017, Variational lossy autoencoder"
     )
     heading: ClassVar[str] = "prior"
-    budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": {}}
+    budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": _QUICK | {"latent_size": 4}, "full": _SMALL}
 
     @property
     def variants(self) -> Sequence[str]:

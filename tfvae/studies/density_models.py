@@ -54,12 +54,12 @@ class DensityModels(Study):
     num_epochs: dict[str, dict[str, int]] = dataclasses.field(
         default_factory=lambda: {
             "digits": {"vae": 200, "pixel_vae": 100, "pixel_rnn": 60, "pixel_cnn": 60},
-            "mnist": {"vae": 40, "pixel_vae": 3, "pixel_rnn": 2, "pixel_cnn": 1},
+            "mnist": {"vae": 20, "pixel_vae": 2, "pixel_rnn": 1, "pixel_cnn": 1},
         }
     )
     filters: int = 32
-    num_samples: int = 500
-    num_test: int = 10_000
+    num_samples: int = 100
+    num_test: int = 1_000
     seed: int = 0
 
     @property

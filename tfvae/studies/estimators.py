@@ -57,10 +57,10 @@ class Estimators(Study):
     hidden: int = 500
     num_samples: tuple[int, ...] = (1, 5, 25)
     batch_sizes: tuple[int, ...] = (1, 10, 100, 1_000, WHOLE)
-    warm_up_steps: int = 2_000
+    warm_up_steps: int = 1_000
     num_gradients: int = 100
     target: float = -105.0
-    seconds_limit: float = 60.0
+    seconds_limit: float = 30.0
     learning_rate: float = 1e-3
     highest_rate: float = 4e-3
     seed: int = 0

@@ -131,8 +131,8 @@ class SamplesByLatentSize(_Pictures):
 
     latent_sizes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=lambda: {"mnist": (2, 5, 10, 20)})
     hidden: dict[str, int] = dataclasses.field(default_factory=lambda: {"mnist": 500})
-    num_epochs: dict[str, int] = dataclasses.field(default_factory=lambda: {"mnist": 50})
-    num_samples: int = 500
+    num_epochs: dict[str, int] = dataclasses.field(default_factory=lambda: {"mnist": 20})
+    num_samples: int = 200
     seed: int = 0
 
     def sheet(self, model: Model) -> Sheet:
