@@ -47,7 +47,7 @@ class AevbLowerBound(Study):
         default_factory=lambda: {"mnist": (3, 5, 10, 20, 200), "frey": (2, 5, 10, 20)}
     )
     hidden: dict[str, int] = dataclasses.field(default_factory=lambda: {"mnist": 500, "frey": 200})
-    num_samples: dict[str, int] = dataclasses.field(default_factory=lambda: {"mnist": 2 * 10**6, "frey": 2 * 10**6})
+    num_samples: dict[str, int] = dataclasses.field(default_factory=lambda: {"mnist": 10**6, "frey": 10**6})
     num_points: int = 25
     max_examples: int = 10_000
     seed: int = 0
