@@ -12,6 +12,7 @@ from tfvae import likelihoods, networks, posteriors, priors, random
 from tfvae.build import build_vae
 from tfvae.config import ModelConfig
 from tfvae.errors import InputError
+from tfvae.evaluation.latent_space import latent_support
 from tfvae.export import export_saved_model
 from tfvae.objectives import IWAE, SGVB_A, SGVB_B
 from tfvae.reparameterization import draw_prior
@@ -272,3 +273,14 @@ def test_a_size_that_is_too_small_is_refused(parts, says):
 def test_a_vamp_prior_needs_an_encoder():
     with pytest.raises(TypeError, match="vamp_prior is made of an encoder"):
         priors.VampPrior().build(2)
+
+
+@pytest.mark.parametrize("posterior", [posteriors.FullNormal(), posteriors.InverseAutoregressiveFlow()])
+def test_a_vamp_prior_of_any_normal_lies_anywhere(posterior):
+    vae = make_vae(priors.VampPrior(num_pseudo_inputs=5), posterior=posterior)
+    assert latent_support(vae.prior) == "real"
+
+
+def test_a_vamp_prior_needs_a_density_beside_the_own_rows():
+    with pytest.raises(InputError, match=r"^model\.prior: received vamp_prior for a posterior whose density at a z is"):
+        make_vae(priors.VampPrior(num_pseudo_inputs=5), posterior=posteriors.CouplingFlow())

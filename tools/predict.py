@@ -32,6 +32,7 @@ flags.DEFINE_string("background_workdir", None, "training run of a background mo
 flags.DEFINE_string("background_saved_model", None, "its export (default: none, a compressor takes its place)")
 flags.DEFINE_integer("shards", None, "parts of the output, which is then a folder (needs pip install tfvae[beam])", 1)
 flags.DEFINE_string("format", None, "of the parts: tfrecord (default), npz or csv")
+flags.DEFINE_integer("levels", None, "of bytes with --shards, 2 or 256 (default: 2 where the first are all 0 and 1)")
 flags.DEFINE_string("pipeline_options", None, "of Beam, such as '--runner=FlinkRunner' (default: this process)")
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     from tfvae.inference.prediction import Request, predict
 
     given = models.FLAGS
-    if any(given[name].value is not None for name in ("shards", "format", "pipeline_options")):
+    if any(given[name].value is not None for name in ("shards", "format", "levels", "pipeline_options")):
         for name, value in bulk.predict(bulk.Request.of({name: given[name].value for name in given})).items():
             print(f"{name}: {value}")
         print(given.output)

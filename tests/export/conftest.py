@@ -105,7 +105,7 @@ def arguments(exported, name, num_rows):
     items = exported.items(num_rows, binary=False)
     inputs |= {"seed": np.arange(num_rows) * 7, exported.item_name: items}
     if name == "score_noise":
-        inputs["noise"] = np.random.default_rng(5).normal(size=(num_rows, 3, 2))
+        inputs["noise"] = np.random.default_rng(5).normal(size=(num_rows, specs["noise"].shape[1] or 3, 2))
     if name == "sample":
         inputs |= {"n": num_rows, "seed": 3}
     pixels = np.uint8(255 * items)

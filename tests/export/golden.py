@@ -14,13 +14,15 @@ FILE = pathlib.Path(__file__).with_name("golden.npz")
 
 
 def inputs():
-    """Of every signature, by name: four digits, seeds, masks, noise, image files and Examples."""
-    image = (load_digits().images[:4, :, :, None] > 7.5).astype(np.float32)
+    """Of every signature, by name: digits, the third grey and the last not valid; seeds, masks, noise, files."""
+    image = (load_digits().images[:4, :, :, None] / 16.0).astype(np.float32)
+    image[[0, 1, 3]] = image[[0, 1, 3]].round()
     random = np.random.RandomState(0)
-    z, noise = (random.normal(size=shape).astype(np.float32) for shape in ((4, 8), (4, 5, 8)))
+    z, noise = (random.normal(size=shape).astype(np.float32) for shape in ((4, 8), (4, 64, 8)))
     seed, mask = np.array([0, 1, -7, 2**40]), np.arange(64).reshape(8, 8, 1) < 32
     mask = np.repeat(mask[None], 4, axis=0)
-    files = [tf.io.encode_png(one).numpy() for one in np.uint8(255 * image)]
+    files = [tf.io.encode_png(one).numpy() for one in np.uint8(255 * image[:3])] + [b"no image"]
+    image[3, 4, 4] = np.nan
     floats = [tf.train.Feature(float_list=tf.train.FloatList(value=one.ravel())) for one in image]
     examples = [
         tf.train.Example(features=tf.train.Features(feature={"image": one})).SerializeToString() for one in floats

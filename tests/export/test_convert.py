@@ -1,23 +1,18 @@
-import dataclasses
 import json
 import os
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.export.conftest import arguments
-from tests.export.test_parts import LIKELIHOODS, PRIORS, SIZE, Traced
-from tests.helpers import small_vae
+from tests.export.conftest import NUM_SAMPLES, arguments
+from tests.export.test_parts import LIKELIHOODS, Traced
+from tests.helpers import needs, small_vae
 from tests.tools.inside import run_inside
-from tfvae import networks, posteriors, priors
 from tfvae.errors import InputError
 from tfvae.export import convert as convert_lib
-from tfvae.export import portable
-from tfvae.export.convert import DEFAULT, FORMATS, convert, difference_of
-from tfvae.kinds import Posterior
+from tfvae.export.convert import DEFAULT, FORMATS, convert
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
@@ -27,7 +22,7 @@ RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 def converted(request, binary, tmp_path_factory):
     """A format, and the folder of the conversion of a binary model."""
     to = request.param
-    pytest.importorskip(RUNTIMES[to], reason=f"{RUNTIMES[to]} is not installed")
+    needs(*FORMATS[to].packages, RUNTIMES[to])
     folder = tmp_path_factory.mktemp(to) / "new" / "folder"
     convert(binary.path, to, str(folder))
     return to, folder
@@ -66,8 +61,6 @@ def test_other_runtimes_give_the_same_numbers(binary, converted, name):
         given["image"][1:4, 0, 0, 0] = np.nan, np.inf, 1.5
     for rows in (1, 3, 5):
         part = {key: value[:rows] for key, value in given.items()}
-        if name == "score_noise":
-            part["noise"] = np.random.default_rng(rows).normal(size=(rows, 2 * rows, 2)).astype(np.float32)
         expected = binary(name, **{key: tf.constant(value) for key, value in part.items()})
         assert "valid" not in expected or expected["valid"].tolist() == [True, False, False, False, True][:rows]
         same(run(to, folder, name, part), expected)
@@ -82,210 +75,90 @@ def test_the_folder(binary, converted):
     assert facts["tools"]["tensorflow"] == tf.__version__ and set(FORMATS[to].packages) < set(facts["tools"])
     score = facts["signatures"]["score_noise"]
     assert score["file"] == "score_noise" + FORMATS[to].suffix and 0 < score["largest_difference"] < 1e-5
-    assert score["inputs"]["noise"] == {"dtype": "float32", "shape": [None, None, 2]}
+    assert score["inputs"]["noise"] == {"dtype": "float32", "shape": [None, NUM_SAMPLES, 2]}
+    assert facts["refused"] == {}
     for file in folder.iterdir():
         content = file.read_bytes()
         for word in (str(ROOT), str(folder.parent), os.path.dirname(binary.path), "/tmp"):
             assert word.encode() not in content, f"{word} in {file.name}"
 
 
-@pytest.mark.parametrize("to", [pytest.param("litert", marks=pytest.mark.slow), "onnx"])
-def test_k_can_be_fixed(binary, to, tmp_path):
-    pytest.importorskip(RUNTIMES[to], reason=f"{RUNTIMES[to]} is not installed")
-    facts = convert(binary.path, to, str(tmp_path), signatures=["score_noise"], num_samples=7)
-    assert facts["signatures"]["score_noise"]["inputs"]["noise"]["shape"] == [None, 7, 2]
-    given = {key: value.numpy() for key, value in arguments(binary, "score_noise", 3).items()}
-    given["noise"] = np.random.default_rng(0).normal(size=(3, 7, 2)).astype(np.float32)
-    same(run(to, tmp_path, "score_noise", given), binary("score_noise", **given))
-    if to == "onnx":
-        with pytest.raises(Exception, match="Got: 6 Expected: 7"):
-            run(to, tmp_path, "score_noise", given | {"noise": given["noise"][:, :6]})
+# Exports of other kinds ----------------------------------------------------------
 
 
-# Ops that a format lacks -----------------------------------------------------------
-
-POINTS = np.concatenate([np.logspace(-30, 3, 67), [0.5, 1.0, 2.0, 7.999, 8.0]]).astype(np.float32)
-SIGNED = np.concatenate([-POINTS[POINTS < 80], [0.0], POINTS[POINTS < 80]]).astype(np.float32)
-MATRIX = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
-REPLACED = {
-    "BroadcastArgs": lambda op: op(s0=tf.constant([2, 1, 3]), s1=tf.constant([4, 1])),
-    "Cosh": lambda op: op(x=SIGNED),
-    "EnsureShape": lambda op: op(input=POINTS, shape=[None]),
-    "Expm1": lambda op: op(x=SIGNED),
-    "Lgamma": lambda op: op(x=POINTS),
-    "Log1p": lambda op: op(x=np.concatenate([POINTS, [-0.99, -0.5, -1e-4, -1e-20]]).astype(np.float32)),
-    "MatrixDiagPartV3": lambda op: op(input=MATRIX, k=0, padding_value=0.0),
-    "MatrixDiagV3": lambda op: op(diagonal=MATRIX[0], k=0, num_rows=-1, num_cols=-1, padding_value=0.0),
-    "MatrixSetDiagV3": lambda op: op(input=MATRIX, diagonal=MATRIX[:, 0], k=0),
-    "MulNoNan": lambda op: op(x=tf.constant([2.0, np.nan, np.inf]), y=tf.constant([3.0, 0.0, 0.0])),
-    "Sigmoid": lambda op: op(x=SIGNED),
-    "SparseSoftmaxCrossEntropyWithLogits": lambda op: op(features=10.0 * MATRIX[0], labels=[2, 0, 1]),
-    "Xlogy": lambda op: op(x=tf.constant([0.0, 2.0]), y=tf.constant([0.0, 3.0])),
-}
+def save(folder, functions, **item):
+    """A SavedModel with a card, as little of an export as a conversion needs."""
+    module = tf.Module()
+    module.model_variables = list({v.ref(): v for one in functions.values() for v in one.variables}.values())
+    tf.saved_model.save(module, str(folder), signatures=functions)
+    tensors = lambda specs: {spec.name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for spec in specs}  # noqa: E731
+    signatures = {
+        name: {"inputs": tensors(one.structured_input_signature[0]), "outputs": {}} for name, one in functions.items()
+    }
+    card = {"name": "hand-made", "folder": "hand-made/1", "version": 1, "item": item, "signatures": signatures}
+    (folder / "model_card.json").write_text(json.dumps(card))
+    return str(folder)
 
 
-@pytest.mark.parametrize("op", sorted(portable.LITERT | portable.ONNX))
-def test_what_takes_the_place_of_an_op(op):
-    replacement = (portable.LITERT | portable.ONNX)[op]
-
-    def other(**inputs):
-        return replacement(*map(tf.convert_to_tensor, list(inputs.values())[: 1 if op == "EnsureShape" else None]))
-
-    expected, found = (tuple(REPLACED[op](one)) for one in (getattr(tf.raw_ops, op), other))
-    for one, value in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, value, rtol=2e-6, atol=2e-6)
-    if op in ("Expm1", "Log1p", "Sigmoid"):  # which are there for their digits about 0
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
+def function(run, **shapes):
+    specs = [tf.TensorSpec(shape, tf.int64 if key == "seed" else tf.float32, key) for key, shape in shapes.items()]
+    return tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
 
 
-@pytest.mark.parametrize("to", FORMATS)
-def test_small_probabilities_keep_their_digits(to):
-    function = tf.function(
-        lambda x: {"y": tf.math.sigmoid(x)}, input_signature=[tf.TensorSpec([None], tf.float32, "x")]
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    """An export for any K: what a server that merges no requests gets."""
+    functions = {
+        "generate": function(lambda seed: {"z": tf.cast(seed, tf.float32)[:, None] * [[0.1, 0.2]]}, seed=[None]),
+        "decode_sample": function(lambda z: {"vector": 2.0 * z}, z=[None, 2]),
+        "score_noise": function(
+            lambda vector, noise: {"elbo": tf.reduce_mean(tf.square(vector[:, None] - noise), axis=[1, 2])},
+            vector=[None, 2], noise=[None, None, 2],
+        ),
+    }  # fmt: skip
+    return save(
+        tmp_path_factory.mktemp("free") / "1", functions, name="vector", shape=[2], range=[None, None], step=0.0
     )
-    content = FORMATS[to].convert(portable.portable(function.get_concrete_function(), FORMATS[to].replaced), "chance")
-    found = FORMATS[to].run(content, "chance", {"x": SIGNED})["y"]
-    np.testing.assert_allclose(found, 1.0 / (1.0 + np.exp(-SIGNED.astype(float))), rtol=1e-5, atol=0)
 
 
-# What a format cannot hold ---------------------------------------------------------
-
-# Of parts: the signatures of `DEFAULT` that cannot become LiteRT, and those that cannot become ONNX.
-PHI, ALL, SCORE = (["score_noise"],) * 2, (["encode", "score_noise"],) * 2, ["score_noise"]
-REFUSED = {
-    "categorical": (SCORE, []), "discretized_logistic": (SCORE, ["decode"]),
-    "dirichlet": ALL, "gamma": ALL, "student_t": ALL,
-    "exponential": PHI, "gumbel": PHI, "kumaraswamy": PHI, "laplace": PHI, "logistic": PHI, "weibull": PHI,
-    "recurrent": (["decode", *ALL[0]], []),
-}  # fmt: skip
-
-
-def _parts():
-    for tag, likelihood in LIKELIHOODS.items():
-        yield tag, {"likelihood": likelihood}
-    for tag, cls in sorted(Posterior.registry.items()):
-        prior = PRIORS.get(cls.support, priors.StandardNormal())
-        yield tag, {"posterior": getattr(posteriors, cls.__name__)(), "prior": prior}
-    yield "recurrent", {"network": networks.Recurrent()}
-    yield "labels", {"num_labels": 3}
-
-
-@pytest.mark.slow
+@pytest.mark.parametrize("num_samples", [None, 7])
 @pytest.mark.parametrize("to", FORMATS)
-@pytest.mark.parametrize(("tag", "parts"), [pytest.param(*one, id=one[0]) for one in _parts()])
-def test_every_part(tag, parts, to):
-    shape, kind = (SIZE, SIZE, 1) if tag == "recurrent" else (SIZE,), FORMATS[to]
-    vae = small_vae(shape, **parts)
-    traced = Traced(vae)
-    traced.served = type(traced.served)(vae, shape, 3)
-    given = {"label": np.array([0, 1, 2]), "seed": np.arange(3)}
-    call = lambda name: traced[name](**{key: tf.constant(given[key]) for key in _inputs(traced[name])})  # noqa: E731
-    given["z"] = call("generate")["z"].numpy()
-    given[traced.served.item_name] = np.ones((3, *shape), np.float32)
-    given["noise"] = np.random.default_rng(0).normal(size=(3, 5, vae.latent_size)).astype(np.float32)
-    refused = []
-    for name in ("decode", "encode", "score_noise"):
-        expected = {key: value.numpy() for key, value in call(name).items()}
-        try:
-            content = kind.convert(portable.portable(traced[name], kind.replaced), name)
-        except Exception:
-            refused.append(name)
-            continue
-        found = kind.run(content, name, {key: given[key] for key in _inputs(traced[name])})
-        assert max(difference_of(found[key], value) for key, value in expected.items()) < 1e-5
-    assert refused == REFUSED.get(tag, ([], []))[list(FORMATS).index(to)]
+def test_k_can_be_fixed(free, to, num_samples, tmp_path):
+    needs(*FORMATS[to].packages, RUNTIMES[to])
+    facts = convert(free, to, str(tmp_path), signatures=["score_noise"], num_samples=num_samples)
+    assert facts["signatures"]["score_noise"]["inputs"]["noise"]["shape"] == [None, num_samples, 2]
+    rng, vector = np.random.default_rng(0), np.float32([[1, 2], [3, 4], [0, 0]])
+    for samples in (7, 6):
+        noise = rng.normal(size=(3, samples, 2)).astype(np.float32)
+        given = {"vector": vector, "noise": noise}
+        if to == "onnx" and num_samples and samples != num_samples:
+            with pytest.raises(Exception, match="Got: 6 Expected: 7"):
+                run(to, tmp_path, "score_noise", given)
+        elif num_samples in (None, samples):
+            expected = np.square(vector[:, None] - noise).mean(axis=(1, 2))
+            same(run(to, tmp_path, "score_noise", given), {"elbo": expected})
 
 
-def _inputs(function):
-    positional, named = function.structured_input_signature
-    return [spec.name for spec in [*positional, *named.values()]]
+def test_a_bag_of_words_has_no_draws(tmp_path):
+    traced = Traced(small_vae((4,), likelihood=LIKELIHOODS["multinomial"]))
+    functions = {name: traced[name] for name in ("decode", "encode", "generate")}
+    path = save(tmp_path / "1", functions, name="vector", shape=[4], range=[0.0, None], step=1.0)
+    facts = convert(path, "litert", str(tmp_path / "new"))
+    assert facts["signatures"].keys() == {"encode", "decode"} and not facts["refused"]
+    card, loaded = convert_lib.open_export(path)
+    one, three = (request["vector"] for request in convert_lib._requests(loaded.signatures, "encode", card, {}))
+    assert one.shape == (1, 4) and three.shape == (3, 4)
+    assert np.isnan(three[1, 0]) and np.isfinite(np.delete(three, 4)).all()
+    assert (one == np.round(one)).all() and (one >= 0).all() and one.any()
 
 
-# Refusals ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def quick(binary, monkeypatch):
-    """Loads nothing: the export is loaded already."""
-    monkeypatch.setattr(tf.saved_model, "load", lambda path: binary.loaded[0])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"to": "coreml"}, "^--to: received 'coreml', expected one of: litert, onnx$"),
-        (
-            {"signatures": ["encode", "code"]},
-            "^--signatures: received 'code', which the export has not: expected some ",
-        ),
-        ({"signatures": []}, "^--signatures: received none, expected some of: complete, decode, "),
-        ({"signatures": ["encode"], "num_samples": 3}, "^--num_samples: received 3, expected 'score_noise' among "),
-        ({"output": "."}, "^--output: received '.', which is there, expected a new folder$"),
-        (
-            {"saved_model": "."},
-            "^--saved_model: received '.', which holds no saved_model.pb, expected a version of an ",
-        ),
-        ({"signatures": ["prior", "generate"]}, r"'generate', which cannot become LiteRT: it draws noise .*Bitcast\)$"),
-        ({"signatures": ["score_bytes"]}, r"'score_bytes', which cannot become LiteRT: it reads encoded data"),
-        ({"signatures": ["serving_default"], "to": "onnx"}, "'serving_default', which cannot become ONNX: it draws "),
-    ],
-)
-def test_refusals(binary, quick, tmp_path, monkeypatch, settings, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "other").mkdir()
-    with pytest.raises(InputError, match=message):
-        convert(**{"saved_model": binary.path, "to": "litert"} | settings)
-    assert os.listdir(tmp_path) == ["other"]
-
-
-@pytest.mark.parametrize("to", FORMATS)
-def test_the_op_that_is_lacking_is_named(to):
-    kind = FORMATS[to]
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
-    def score(x):
-        return {"y": tf.math.erfc(x)}
-
-    with pytest.raises(InputError, match=f"'score', which cannot become {kind.title}: it cannot do Erfc$"):
-        convert_lib._converted({"score": score.get_concrete_function()}, "score", kind, {}, {})
-
-
-def test_a_package_that_is_missing(binary, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(
-        InputError, match=r"^--to: received 'onnx', which needs .* tf2onnx: pip install tfvae\[convert\]$"
-    ):
-        convert(binary.path, "onnx", str(tmp_path / "new"))
+def test_helpers_that_are_missing(free, tmp_path, monkeypatch):
+    loaded = convert_lib.open_export(free)[1]
+    loaded.signatures = {"score_noise": loaded.signatures["score_noise"]}
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: loaded)
+    with pytest.raises(InputError, match="^--saved_model: received an export without the signature 'generate', which "):
+        convert(free, "litert", str(tmp_path / "new"))
     assert not os.listdir(tmp_path)
-
-
-@pytest.mark.parametrize("factor", [1 + 5e-5, 1 + 2e-4, np.nan])
-def test_other_numbers_are_refused(binary, quick, tmp_path, monkeypatch, factor):
-    """A format that holds nothing, and gives the SavedModel's numbers, but for a factor."""
-    off = lambda content, name, given: {k: v * np.float32(factor) for k, v in binary(name, **given).items()}  # noqa: E731
-    kind = dataclasses.replace(FORMATS["litert"], convert=lambda function, name: b"", run=off)
-    monkeypatch.setitem(FORMATS, "litert", kind)
-    if factor == 1 + 5e-5:
-        facts = convert(binary.path, "litert", str(tmp_path / "new"), signatures=["decode"])
-        assert 2e-5 < facts["signatures"]["decode"]["largest_difference"] < 6e-5
-        return
-    refused = r"'decode', which cannot become LiteRT: '\w+' differs by (.*e-04|inf), expected at most 0.0001: "
-    with pytest.raises(InputError, match=refused):
-        convert(binary.path, "litert", str(tmp_path / "new"), signatures=["decode"])
-    assert not os.listdir(tmp_path)
-
-
-def test_the_difference():
-    zero, small, large = (np.float32([value, 1.0]) for value in (0.0, 0.25, 1000.0))
-    assert difference_of(small, zero) == 0.25
-    assert difference_of(large * np.float32(1.5), large) == 0.5
-    assert difference_of(np.float32([1001.0]), np.float32([1000.0])) == 1e-3
-    assert difference_of(np.array([True]), np.array([True])) == 0.0
-    assert difference_of(np.array([True]), np.array([False])) == 1.0
-    nan, infinite = np.float32([np.nan]), np.float32([np.inf])
-    assert difference_of(nan, nan) == difference_of(infinite, infinite) == 0.0
-    assert difference_of(nan, zero[:1]) == difference_of(infinite, -infinite) == np.inf
-    assert difference_of(zero, zero[:1]) == difference_of(zero, zero.astype(float)) == np.inf
 
 
 # The script ------------------------------------------------------------------------

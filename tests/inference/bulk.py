@@ -24,11 +24,12 @@ def save(path, contents):
 
 
 def example(**values):
-    """A serialized tf.Example: bytes, and numbers in lists."""
+    """A serialized tf.Example: bytes, one or several, and numbers in lists."""
     features = tf.train.Features()
     for name, value in values.items():
-        if isinstance(value, bytes):
-            features.feature[name].bytes_list.value.append(value)
+        several = value if isinstance(value, list) else [value]
+        if isinstance(several[0], bytes):
+            features.feature[name].bytes_list.value.extend(several)
         elif np.asarray(value).dtype.kind == "f":
             features.feature[name].float_list.value.extend(np.ravel(value))
         else:
@@ -57,6 +58,7 @@ def in_turn(monkeypatch):
     """Has units done one after the other; what Beam makes of them other tests see."""
     from tfvae.inference.bulk import pipeline, work
 
+    work.STOPPING.clear()  # which a pipeline that ended early leaves set
     monkeypatch.setattr(pipeline, "run", lambda job, left, *_: [work.worker(job).run(unit) for unit in left])
 
 
@@ -78,8 +80,8 @@ def bad_ones(out):
 
 
 def files(folder):
-    """The contents of its files by their names."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """The contents of its files by their names, but for the index, which knows paths and times."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "index.json"}
 
 
 def one_process(model, source, out, **settings):

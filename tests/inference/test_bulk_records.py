@@ -12,7 +12,7 @@ pytest.importorskip("google_crc32c")
 
 from tests.inference.bulk import save
 from tfvae.inference.bulk import reading, records, units
-from tfvae.inference.bulk.records import DATA, END, HEAD, LONG, Frame, frames, masked_crc
+from tfvae.inference.bulk.records import CUT, DATA, END, HEAD, LONG, Frame, frames, masked_crc
 
 
 def contents(count, seed=0):
@@ -94,6 +94,24 @@ def test_reading_goes_on_at_the_next_sound_head(file, block, monkeypatch):
     assert [frame.offset for frame in frames(str(path), data=False)] == [frame.offset for frame in found]
     for start in range(len(found)):
         assert list(frames(str(path), found[start].offset)) == found[start:]
+
+
+@pytest.mark.parametrize("length", [40, 10_000])
+@pytest.mark.parametrize("block", [16, 2**19])
+def test_a_file_that_was_cut_costs_no_record_of_the_one_put_behind_it(file, tmp_path, monkeypatch, length, block):
+    monkeypatch.setattr(records, "_BLOCK", block)
+    path, data, _ = file
+    good = path.read_bytes()
+    for kept in (12, 20, 30):  # bytes of the second record, whose length goes into the next file, or beyond it
+        begin = save(tmp_path / "cut.tfrecord", [b"first", bytes(length)])[1]
+        path.write_bytes((tmp_path / "cut.tfrecord").read_bytes()[: begin + kept] + good)
+        found = list(frames(str(path)))
+        check_whole(found, begin + kept + len(good))
+        assert found[1] == Frame(begin, kept, None, b"", CUT)
+        assert [frame.data for frame in found] == [b"first", None, *data]
+        heads = list(frames(str(path), data=False))
+        assert heads == [frame._replace(data=None) for frame in found]
+        assert list(frames(str(path), begin)) == found[1:]
 
 
 def test_a_head_that_claims_more_than_the_file_has_is_no_place_to_go_on(tmp_path):

@@ -5,7 +5,6 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from tests.inference.stubs import stub_model
 from tfvae.errors import InputError
@@ -13,8 +12,7 @@ from tfvae.errors import InputError
 pytest.importorskip("apache_beam")
 
 from tests.inference.bulk import example, files, in_turn, load, png, predict, rows, save
-from tfvae.inference.bulk import pipeline, work
-from tfvae.inference.bulk import run as bulk_run
+from tfvae.inference.bulk import pipeline, units, work
 
 
 @pytest.fixture
@@ -47,8 +45,8 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bytes(straight, tmp_path
             predict(tmp_path / "out", source, **settings)
     assert done == [0, 0, 10, 20]  # the first is the look at the signature
     assert sorted(os.listdir(tmp_path / "out")) == [
-        "bad-00000-of-00004.jsonl", "bad-00001-of-00004.jsonl", "manifest.json", "part-00000-of-00004.tfrecord",
-        "part-00001-of-00004.tfrecord",
+        "bad-00000-of-00004.jsonl", "bad-00001-of-00004.jsonl", "index.json", "manifest.json",
+        "part-00000-of-00004.tfrecord", "part-00001-of-00004.tfrecord",
     ]  # fmt: skip
     (tmp_path / "out" / ".tmp-left").write_text("half")
     (tmp_path / "out" / ".tmp-folder").mkdir()
@@ -72,8 +70,8 @@ def test_bad_records_appear_before_the_part_that_says_that_a_unit_is_done(monkey
     monkeypatch.setattr(os, "replace", lambda *paths: appeared.append(str(paths[1])) or replace(*paths))
     predict(tmp_path / "out", source, **settings | {"shards": 2})
     assert [os.path.basename(path) for path in appeared if path.startswith(str(tmp_path / "out"))] == [
-        "manifest.json", "bad-00000-of-00002.jsonl", "part-00000-of-00002.tfrecord", "bad-00001-of-00002.jsonl",
-        "part-00001-of-00002.tfrecord", "summary.json",
+        "manifest.json", "index.json", "bad-00000-of-00002.jsonl", "part-00000-of-00002.tfrecord",
+        "bad-00001-of-00002.jsonl", "part-00001-of-00002.tfrecord", "summary.json",
     ]  # fmt: skip
 
 
@@ -83,7 +81,32 @@ def test_workers_stop_where_their_process_is_to_end(monkeypatch, straight, tmp_p
     monkeypatch.setattr(work.STOPPING, "is_set", lambda: True)
     with pytest.raises(KeyboardInterrupt):
         predict(tmp_path / "out", source, **settings)
-    assert os.listdir(tmp_path / "out") == ["manifest.json"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["index.json", "manifest.json"]
+
+
+def test_files_that_are_as_they_were_are_not_read_again_for_the_index(monkeypatch, straight):
+    in_turn(monkeypatch)
+    folder, source, settings = straight
+    before, scan = files(folder), units._scan
+    os.utime(source, (1, 1))
+    predict(folder, source, **settings)
+    (folder / "part-00001-of-00004.tfrecord").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "_scan", None)
+        predict(folder, source, **settings)
+    assert files(folder) == before
+    scanned = []
+    monkeypatch.setattr(units, "_scan", lambda file, *state: scanned.append(file) or scan(file, *state))
+    os.utime(source, ns=(0, 10**9 + 1))
+    predict(folder, source, **settings)
+    assert scanned == [str(source)] and files(folder) == before
+    (folder / "index.json").write_text('{"half')
+    predict(folder, source, **settings)
+    assert len(scanned) == 2 and files(folder) == before
+    os.utime(source)  # now: it may be written again at the same time
+    for count in (3, 4):
+        predict(folder, source, **settings)
+        assert len(scanned) == count
 
 
 @pytest.mark.parametrize(("changed", "says"), [
@@ -176,18 +199,3 @@ def test_images_of_filesystems_of_tensorflow(monkeypatch, tmp_path):
     predict(tmp_path / "out", "ram://pictures", **settings)
     assert rows(tmp_path / "out")["mean"][:, 0].tolist() == pytest.approx([1.0, 0.2])
     assert rows(tmp_path / "out")["name"][:, 0].tolist() == ["a.png", "b.png"]
-
-
-def test_a_file_that_is_gone_ends_the_run_in_one_line(monkeypatch, tmp_path):
-    model = stub_model(lambda name, given: {"mean": given["image"][:, 0, 0]}, item_shape=(1, 1, 1))
-    settings = load(monkeypatch, tmp_path, model)
-    for number in range(8):
-        Image.new("L", (1, 1)).save(tmp_path / f"{number}.png")
-    begin = bulk_run._begin
-    monkeypatch.setattr(bulk_run, "_begin", lambda *given: begin(*given) or os.remove(tmp_path / "5.png"))
-    with pytest.raises(InputError, match=r"^--input: .*5\.png: received .*No such file"):
-        predict(tmp_path / "out", tmp_path, **settings)
-    assert sorted(os.listdir(tmp_path / "out")) == [
-        "bad-00000-of-00004.jsonl", "bad-00001-of-00004.jsonl", "files.jsonl", "manifest.json",
-        "part-00000-of-00004.tfrecord", "part-00001-of-00004.tfrecord",
-    ]  # fmt: skip

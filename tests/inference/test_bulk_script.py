@@ -37,6 +37,11 @@ def test_without_beam_one_line_says_how_to_install_it(monkeypatch, tmp_path, nam
     ("--shards=2 --input=x.tfrecord --output=out --pipeline_options=--runer=x", "--pipeline_options: received --runer"),
     ("--shards=2 --input=x.tfrecord --output=out --pipeline_options=--runner=Other", "--pipeline_options: received"),
     ("--shards=2 --input=x.tfrecord --output=out --pipeline_options='", "--pipeline_options: received"),
+    ("--shards=2 --input=x.tfrecord --output=out --pipeline_options=--direct_num_workers=abc",
+     "expected options of Apache Beam (argument --direct_num_workers: invalid int value: 'abc')"),
+    ("--levels=256", "--shards: received None"),
+    ("--shards=2 --input=x.tfrecord --output=out --levels=3", "--levels: received 3, expected 2 (bytes of 0 and 1) or"),
+    ("--shards=2 --input=x.tfrecord --output=out --saved_model=x.tfrecord", "--saved_model: x.tfrecord: received Not"),
     ("--shards=2 --input=other.tfrecord --output=out", "--input: other.tfrecord: received a record with the features"),
     ("--shards=2 --input=large.tfrecord --output=out", "--input: received examples of shape [9, 8, 1] in tfrecord:lar"),
     ("--shards=2 --input=zip.tfrecord --output=out", "--input: received no record that is sound"),
@@ -62,7 +67,8 @@ def test_the_script(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["read: 8", "written: 7", "bad: 1", "reasons: {'not_an_example': 1}", "out"]
     assert done.stderr.splitlines() == [
-        f"part-0000{number}-of-00003.tfrecord: {count} records" for number, count in enumerate((2, 3, 3))
+        *(f"part-0000{number}-of-00003.tfrecord: {count} records" for number, count in enumerate((2, 3, 3))),
+        "warning: 1 of 8 records are bad: see out/bad-*",
     ]
     assert rows(tmp_path / "out").keys() == {
         "index", "label", "log_likelihood", "elbo", "rate", "distortion", "valid",

@@ -49,6 +49,21 @@ def test_truth_and_names_of_many_lengths(tmp_path, suffix):
     assert found["valid"][:, 0].tolist() == [1, 0, 1, 0]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_no_rows_change_nothing(tmp_path, suffix):
+    out, rows = tmp_path / f"rows{suffix}", {"index": np.arange(2), "mean": np.ones((2, 3), np.float32)}
+    with columns.writing(str(out)) as add:
+        for part in (slice(0), slice(2)):
+            add({name: values[part] for name, values in rows.items()})
+    assert {name: values.tolist() for name, values in read(out).items()} == {"index": [[0], [1]], "mean": [[1] * 3] * 2}
+
+
+def test_a_csv_file_without_rows_has_its_head(tmp_path):
+    with columns.writing(str(tmp_path / "rows.csv")) as add:
+        add({"index": np.zeros(0, np.int64), "mean": np.zeros((0, 2), np.float32)})
+    assert (tmp_path / "rows.csv").read_text() == "index,mean_0,mean_1\n"
+
+
 def test_rows_of_an_npz_are_on_disk_before_the_end(tmp_path):
     with columns.writing(str(tmp_path / "rows.npz")) as add:
         for _ in range(3):

@@ -1,11 +1,17 @@
 import dataclasses
+import json
 import pathlib
+import urllib.error
+import urllib.request
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from tests.export.golden import EXPORT
 from tests.helpers import small_vae
 from tests.serving.rest import rest_server
 from tests.serving.server import Bundle, Models, grpc_server
@@ -55,8 +61,54 @@ def served(tmp_path_factory):
     models = Models(
         {"digits": {1: digits, 2: digits}, "digits_sample": {1: sample}}, {"digits": {"stable": 1, "canary": 2}}
     )
-    with rest_server(models) as rest, grpc_server(models) as grpc:
-        yield Served(path, models, rest, grpc)
+    with rest_server(models) as rest_port, grpc_server(models) as grpc_port:
+        yield Served(path, models, rest_port, grpc_port)
+
+
+@pytest.fixture(scope="session")
+def committed():
+    """The export of this repository, as `digits` and `digits_sample`."""
+    parts = {"digits": EXPORT, "digits_sample": EXPORT / "sample" / "1"}
+    return Models({name: {1: Bundle(str(path))} for name, path in parts.items()}, {})
+
+
+@pytest.fixture(scope="module")
+def stub(served):
+    options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(f"127.0.0.1:{served.grpc}", options=options) as channel:
+        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture
+def predict(stub):
+    """The outputs of a signature of the model `digits`, over gRPC."""
+
+    def call(name, **inputs):
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "digits", name
+        for key, value in inputs.items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+        response = stub.Predict(request, timeout=60)
+        return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
+
+    return call
+
+
+@pytest.fixture
+def post(served, monkeypatch):
+    """The answer to a POST of JSON, or of bytes: HTTP status and JSON."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def call(content, verb="predict", model="digits"):
+        url = f"http://127.0.0.1:{served.rest}/v1/models/{model}:{verb}"
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        try:
+            with urllib.request.urlopen(url, data=body, timeout=60) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    return call
 
 
 @pytest.fixture

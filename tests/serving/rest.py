@@ -1,7 +1,6 @@
 """The REST interface of the tests' model server, as https://www.tensorflow.org/tfx/serving/api_rest describes it."""
 
 import base64
-import binascii
 import contextlib
 import http.server
 import json
@@ -14,10 +13,13 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2, regression_pb2
 
-from tests.serving.server import INVALID, RefusedError
+from tests.serving.refusals import INVALID, RefusedError
 
-PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?:(/metadata)|:(predict|regress))?")
-HTTP_CODES = {grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.NOT_FOUND: 404}
+PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18})|/labels/([^/:]+))?(?:(/metadata)|:(predict|regress))?")
+HTTP_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.NOT_FOUND: 404, grpc.StatusCode.FAILED_PRECONDITION: 412,
+}  # fmt: skip
+INT64, FLOAT = range(-(2**63), 2**63), float(np.finfo(np.float32).max)
 KINDS = {"float32": (float, int), "int64": (int,), "bool": (bool,)}  # what JSON may hold of a type
 
 
@@ -36,7 +38,9 @@ def rest_server(models):
             try:
                 code, content = 200, answer(models, self.path, body)
             except RefusedError as refusal:
-                code, content = HTTP_CODES[refusal.code], {"error": str(refusal)}
+                code, content = HTTP_CODES.get(refusal.code, 500), {"error": str(refusal)}
+            except Exception as error:  # a defect, which a client should be able to tell from a dead server
+                code, content = 500, {"error": repr(error)}
             data = json.dumps(content, indent=1).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
@@ -78,13 +82,16 @@ def answer(models, path, body):
         return _described(models, request, metadata)
     try:
         content = json.loads(body)
-    except ValueError as error:
+        _check(isinstance(content, dict), "expecting an object")
+        request.model_spec.signature_name = content.get("signature_name", "")
+    except (ValueError, TypeError, RecursionError) as error:
         raise RefusedError(INVALID, f"JSON Parse error: {error}") from error
-    request.model_spec.signature_name = content.get("signature_name", "")
     if verb == "regress":
-        for one in content["examples"]:
+        rows = content.get("examples")
+        _check(isinstance(rows, list) and all(isinstance(row, dict) for row in rows), "Missing list of 'examples'")
+        for row in rows:
             example = request.input.example_list.examples.add()
-            for key, value in one.items():
+            for key, value in row.items():
                 _fill_feature(example.features.feature[key], value)
         return {"results": [_decimal(one.value) for one in models.regress(request).result.regressions]}
     signature = models.find(request.model_spec)[1].signature(request.model_spec.signature_name)
@@ -105,6 +112,11 @@ def answer(models, path, body):
     if len(columns) == 1:
         return {"predictions": next(iter(columns.values()))}
     return {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+
+
+def _check(holds, message):
+    if not holds:
+        raise RefusedError(INVALID, message)
 
 
 def _described(models, request, metadata):
@@ -154,26 +166,36 @@ def _tensor(nested, dtype):
         values = [_string(one) for one in values]
     elif wrong := [one for one in values if type(one) not in KINDS[dtype.name]]:
         raise RefusedError(INVALID, f"JSON Value: {json.dumps(wrong[0])} is not of expected type: {dtype.name}")
+    elif dtype.is_integer:
+        _check(all(one in INT64 for one in values), f"JSON Value is not of expected type: {dtype.name}")
+    elif dtype.is_floating:
+        # A double that float32 cannot hold becomes infinite.
+        values = np.array([min(max(one, -(10**39)), 10**39) for one in values], np.float64)
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
     return tf.make_tensor_proto(values, dtype, shape)
 
 
 def _string(value):
-    if isinstance(value, str):
-        return value.encode()
     try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (TypeError, KeyError, binascii.Error) as error:
+        return value.encode() if isinstance(value, str) else base64.b64decode(value["b64"], validate=True)
+    except (TypeError, KeyError, ValueError) as error:
         raise RefusedError(INVALID, f"JSON Value: {value} not formatted correctly for base64 data") from error
 
 
 def _fill_feature(feature, values):
     """A number with a point or an exponent is a float, one without is an int64: the two do not mix."""
     for value in values if isinstance(values, list) else [values]:
+        _check(not isinstance(value, bool), "Unexpected element type in feature")
         kind = "float_list" if isinstance(value, float) else "int64_list" if isinstance(value, int) else "bytes_list"
         if feature.WhichOneof("kind") not in (None, kind):
             raise RefusedError(
                 INVALID, f"Unexpected element type in feature, expecting type: {feature.WhichOneof('kind')}"
             )
+        if kind == "int64_list":
+            _check(value in INT64, "Unexpected integer of a feature")
+        elif kind == "float_list":
+            value = min(max(value, -FLOAT), FLOAT) if abs(value) < float("inf") else value
         getattr(feature, kind).value.append(_string(value) if kind == "bytes_list" else value)
 
 

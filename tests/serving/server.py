@@ -1,12 +1,12 @@
 """A model server for tests, in this process: gRPC by the serving API's own messages, over SavedModels in sessions.
 
-What it says and refuses follows TensorFlow Serving's documents; it merges no requests and reads no configs.
+What it says and refuses follows TensorFlow Serving's documents and source; of configs it reads batching_params.pbtxt.
 """
 
 import contextlib
 import dataclasses
-import os
-import re
+import math
+import pathlib
 from concurrent import futures
 
 import grpc
@@ -22,20 +22,13 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from tests.serving.merging import Merger
+from tests.serving.messages import parse
+from tests.serving.refusals import CODES, INVALID, MISSING, RefusedError
+from tfvae.export.batching import PARAMETERS
+
 REGRESS = "tensorflow/serving/regress"
-INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
-
-
-class RefusedError(Exception):
-    """What a server answers in place of a result.
-
-    Attributes:
-      code: of gRPC.
-    """
-
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code = code
+MOST_NUMBERS = 2**24  # of a tensor in a request: a shape in a few bytes may ask for all memory
 
 
 class Bundle:
@@ -47,11 +40,8 @@ class Bundle:
         with graph.as_default():
             meta = tf.compat.v1.saved_model.load(self.session, [tf.saved_model.SERVING], path)
         self.signatures = dict(meta.signature_def)
-        self.max_rows = None
-        parameters = os.path.join(path, "batching_params.pbtxt")
-        if os.path.exists(parameters):
-            with open(parameters) as file:
-                self.max_rows = int(re.search(r"max_batch_size \{ value: (\d+) \}", file.read())[1])
+        parameters = pathlib.Path(path, PARAMETERS)
+        self.merger = Merger(parse(parameters, "BatchingParameters")) if parameters.exists() else None
 
     def signature(self, name):
         """The `SignatureDef` of a name, of which "" is the default."""
@@ -60,25 +50,43 @@ class Bundle:
             raise RefusedError(INVALID, f'Serving signature name: "{name}" not found in signature def')
         return self.signatures[name]
 
-    def run(self, signature, feeds):
-        """Outputs by their names in the signature, of arrays by those of its inputs."""
+    def run(self, name, feeds):
+        """Outputs by their names in the signature of a name, of arrays by those of its inputs."""
+        signature = self.signature(name)
         if feeds.keys() != signature.inputs.keys():
             raise RefusedError(
                 INVALID, f"input size does not match signature: {sorted(feeds)}, {sorted(signature.inputs)}"
             )
+        if not self.merger:
+            return self._run(signature, feeds)
+        # A batch is of the same tensors, whatever the signature is called.
+        key = tuple(sorted(info.name for side in (signature.inputs, signature.outputs) for info in side.values()))
+        return self.merger.run(key, feeds, lambda merged: self._run(signature, merged))
+
+    def _run(self, signature, feeds):
         for name, value in feeds.items():
-            dtype = tf.as_dtype(signature.inputs[name].dtype).as_numpy_dtype
-            if value.dtype != np.dtype(dtype):
-                raise RefusedError(INVALID, f"Expects {name} to be {np.dtype(dtype)} but {value.dtype} is provided")
-            if self.max_rows and (not value.ndim or len(value) > self.max_rows):
-                raise RefusedError(
-                    INVALID, f"{name} of shape {value.shape} makes no batch of up to {self.max_rows} rows"
-                )
+            dtype = np.dtype(tf.as_dtype(signature.inputs[name].dtype).as_numpy_dtype)
+            if value.dtype != dtype:  # which a session in Python would cast
+                raise RefusedError(INVALID, f"Expects {name} to be {dtype} but {value.dtype} is provided")
         fetches = {name: info.name for name, info in signature.outputs.items()}
         try:
             return self.session.run(fetches, {signature.inputs[name].name: value for name, value in feeds.items()})
-        except (tf.errors.OpError, ValueError) as error:
+        except tf.errors.OpError as error:
+            raise RefusedError(CODES[error.error_code], " ".join(error.message.split())) from error
+        except ValueError as error:  # a shape that is not the input's
             raise RefusedError(INVALID, str(error).splitlines()[0]) from error
+
+
+def parsed(proto):
+    """The array of a `TensorProto`, as TensorFlow itself reads it."""
+    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    try:
+        if min(sizes, default=0) < 0 or math.prod(sizes) > MOST_NUMBERS:
+            raise ValueError(f"a shape {sizes}")
+        value = tf.io.parse_tensor(proto.SerializeToString(), tf.as_dtype(proto.dtype)).numpy()
+        return np.asarray(value, object) if isinstance(value, bytes) else value
+    except (tf.errors.OpError, TypeError, ValueError) as error:
+        raise RefusedError(INVALID, f"tensor parsing error: {str(error).splitlines()[0]}") from error
 
 
 @dataclasses.dataclass
@@ -115,8 +123,8 @@ class Models:
     def predict(self, request):
         """A `PredictResponse`."""
         version, bundle = self.find(request.model_spec)
-        signature = bundle.signature(request.model_spec.signature_name)
-        outputs = bundle.run(signature, {name: tf.make_ndarray(value) for name, value in request.inputs.items()})
+        name = request.model_spec.signature_name
+        outputs = bundle.run(name, {key: parsed(value) for key, value in request.inputs.items()})
         response = predict_pb2.PredictResponse()
         for name, value in outputs.items():
             response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
@@ -126,7 +134,8 @@ class Models:
     def regress(self, request):
         """A `RegressionResponse`."""
         version, bundle = self.find(request.model_spec)
-        signature = bundle.signature(request.model_spec.signature_name)
+        name = request.model_spec.signature_name
+        signature = bundle.signature(name)
         if signature.method_name != REGRESS:
             raise RefusedError(
                 INVALID, f"Expected regression signature method_name to be {REGRESS}. Was: {signature.method_name}"
@@ -134,7 +143,7 @@ class Models:
         examples = [one.SerializeToString() for one in request.input.example_list.examples]
         if not examples:
             raise RefusedError(INVALID, "Input is empty.")
-        values = bundle.run(signature, {"inputs": np.array(examples, object)})["outputs"]
+        values = bundle.run(name, {"inputs": np.array(examples, object)})["outputs"]
         response = regression_pb2.RegressionResponse()
         response.result.regressions.extend(regression_pb2.Regression(value=value) for value in values)
         self._name(response, request, version)
@@ -183,7 +192,7 @@ def grpc_server(models):
         GetModelStatus = _answering(models, models.status)
 
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=2), options=options)
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=options)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Status(), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -52,6 +52,18 @@ def test_arrays_come_and_go_as_numpy_has_them(files, tmp_path):
             np.testing.assert_array_equal(again[name], array.astype(found[name].dtype))
 
 
+@pytest.mark.parametrize(
+    "nested", [[[1], [2, 3]], [1, "2"], [None], [2**63], [1.0, True], [1e39], {}, "text", [[1, 2], 3], [3, [1, 2]]]
+)
+def test_what_is_no_array_of_numbers(nested, files):
+    with pytest.raises(ValueError, match="no array of numbers|lists of different lengths"):
+        files.Array.of(nested)
+
+
+def test_whole_numbers_among_floats(files):
+    assert files.Array.of([[1, 2.5], [3, 4]]) == files.Array("float32", (2, 2), [1.0, 2.5, 3.0, 4.0])
+
+
 def test_rows_and_joined_rows(files):
     array = files.Array("int64", (5, 2), range(10))
     parts = [array.rows(start, start + 2) for start in range(0, 5, 2)]
@@ -66,6 +78,8 @@ def test_rows_and_joined_rows(files):
         ({"a": np.array(["text"])}, "an array of type '<U4'"),
         ({"a": np.zeros(2, [("x", "f4")])}, "an array of type"),
         ({"a": np.asfortranarray(np.zeros((2, 3)))}, "in Fortran's order"),
+        ({"a": np.array([2**63], np.uint64)}, "a number that int64 does not hold"),
+        ({"a": np.array([1e39])}, "a number that float32 does not hold"),
     ],
 )
 def test_other_arrays_are_refused(content, words, files, tmp_path):
@@ -94,6 +108,12 @@ def test_pictures(channels, files):
     np.testing.assert_array_equal(picture, expected)
 
 
+def test_a_picture_of_numbers_that_are_none(files):
+    values = [float("nan"), float("inf"), float("-inf"), 1e300]
+    picture = tf.io.decode_png(files.png(files.Array("float32", (1, 1, 4, 1), values), white=1e-300)).numpy()
+    assert picture.ravel().tolist() == [0, 255, 0, 255]
+
+
 def test_a_file_appears_whole_or_not_at_all(files, tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
     files.write_atomically(str(path), b"before")
@@ -116,7 +136,11 @@ def test_what_is_no_picture_goes_into_arrays_only_and_labels_to_every_row(files,
     asked = []
 
     class Server:
-        def predict(self, signature, inputs):
+        def signatures(self):
+            one = ("DT_INT64", [-1])
+            return {"generate": {"inputs": {"seed": one, "label": one}, "outputs": {"vector": ("DT_FLOAT", [-1, 2])}}}
+
+        def predict(self, signature, inputs, outputs):
             asked.append((signature, {name: list(array.values) for name, array in inputs.items()}))
             rows = inputs["seed"].shape[0]
             return {"vector": files.Array("float32", (rows, 2), [0.5] * 2 * rows)}

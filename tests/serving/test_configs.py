@@ -8,51 +8,20 @@ import subprocess
 
 import pytest
 import yaml  # ml_collections brings it
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from tests.export.golden import EXPORT
 from tests.serving.conftest import TOOLS
+from tests.serving.messages import MESSAGES, parse
 from tfvae.export.batching import BATCH_SIZES, PARAMETERS, write_parameters
+from tfvae.export.card_text import SERVING_IMAGE
 
-# Fields of TensorFlow Serving's session_bundle_config.proto and monitoring_config.proto, which its package leaves out.
-FIELDS = {
-    "BatchingParameters": {
-        "max_batch_size": "Int64Value", "batch_timeout_micros": "Int64Value", "max_enqueued_batches": "Int64Value",
-        "num_batch_threads": "Int64Value", "thread_pool_name": "StringValue", "allowed_batch_sizes": "repeated int64",
-        "pad_variable_length_inputs": "bool",
-    },
-    "PrometheusConfig": {"enable": "bool", "path": "string"},
-    "MonitoringConfig": {"prometheus_config": "PrometheusConfig"},
-}  # fmt: skip
 COMPOSE = yaml.safe_load((TOOLS / "docker-compose.yml").read_text())
 SERVING = COMPOSE["services"]["serving"]
 FLAGS = dict(flag.removeprefix("--").split("=", 1) for flag in SERVING["command"])
 
 
-def _messages():
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="serving_configs.proto", package="configs", syntax="proto3", dependency=["google/protobuf/wrappers.proto"]
-    )
-    for message, fields in FIELDS.items():
-        made = file.message_type.add(name=message)
-        for number, (name, kind) in enumerate(fields.items(), 1):
-            label = kinds.LABEL_REPEATED if kind.startswith("repeated ") else kinds.LABEL_OPTIONAL
-            field = made.field.add(name=name, number=number, label=label)
-            kind = kind.removeprefix("repeated ")
-            if kind[0].isupper():
-                package = "google.protobuf" if hasattr(wrappers_pb2, kind) else "configs"
-                field.type, field.type_name = kinds.TYPE_MESSAGE, f".{package}.{kind}"
-            else:
-                field.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
-    made = [pool.FindMessageTypeByName(f"configs.{message}") for message in FIELDS]
-    return dict(zip(FIELDS, map(message_factory.GetMessageClass, made), strict=True))
-
-
-MESSAGES = _messages() | {"ModelServerConfig": model_server_config_pb2.ModelServerConfig}
 FILES = {
     "models.config": "ModelServerConfig", "batching.config": "BatchingParameters",
     "monitoring.config": "MonitoringConfig",
@@ -60,7 +29,7 @@ FILES = {
 
 
 def parsed(name):
-    return text_format.Parse((TOOLS / name).read_text(), MESSAGES[FILES[name]]())
+    return parse(TOOLS / name, FILES[name])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -74,9 +43,10 @@ def test_a_misspelt_field_fails(name):
 
 def test_batching_is_that_of_each_export(tmp_path):
     write_parameters(str(tmp_path))
-    of_a_model = text_format.Parse((tmp_path / PARAMETERS).read_text(), MESSAGES["BatchingParameters"]())
     found = parsed("batching.config")
-    assert found == of_a_model
+    for folder in (tmp_path, EXPORT):  # what would be written now, and what lies beside the export of this repository
+        assert parse(folder / PARAMETERS, "BatchingParameters") == found
+    assert not found.pad_variable_length_inputs  # zeros beside an image would be another image
     # The server's own rules.
     sizes = list(found.allowed_batch_sizes)
     assert sizes == sorted(set(sizes)) == list(BATCH_SIZES) and sizes[-1] == found.max_batch_size.value
@@ -127,6 +97,7 @@ def test_containers_are_pinned_and_seen_by_this_machine_alone():
     import tensorflow as tf
 
     assert SERVING["image"].split(":")[1].split(".")[:2] == tf.__version__.split(".")[:2]
+    assert SERVING["image"] == SERVING_IMAGE  # which model cards name
 
 
 def test_the_servers_flags_and_files_agree():

@@ -6,57 +6,20 @@ import re
 import shlex
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 
-import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc, regression_pb2
+from tensorflow_serving.apis import prediction_log_pb2, regression_pb2
 
+from tests.export.golden import EXPORT
 from tests.serving.conftest import TOOLS
 from tfvae.export.batching import BATCH_SIZES, WARMUP
+from tfvae.export.card_text import SERVING_IMAGE
 from tfvae.export.registry import SENTINEL, SIGNATURES
 
 LINES = (TOOLS / "README.md").read_text().splitlines()
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-
-
-@pytest.fixture(scope="module")
-def stub(served):
-    options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(f"127.0.0.1:{served.grpc}", options=options) as channel:
-        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-
-@pytest.fixture
-def predict(stub):
-    def call(name, **inputs):
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name, request.model_spec.signature_name = "digits", name
-        for key, value in inputs.items():
-            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-        response = stub.Predict(request, timeout=60)
-        return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
-
-    return call
-
-
-@pytest.fixture
-def post(served, monkeypatch):
-    """The answer to a POST for the model `digits`: HTTP status and JSON."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-    def call(content, verb="predict", model="digits"):
-        url = f"http://127.0.0.1:{served.rest}/v1/models/{model}:{verb}"
-        try:
-            with urllib.request.urlopen(url, data=json.dumps(content).encode(), timeout=60) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
-
-    return call
 
 
 def examples(images):
@@ -64,28 +27,37 @@ def examples(images):
     return [tf.train.Example(features=tf.train.Features(feature={"image": one})) for one in features]
 
 
-def test_warm_up_requests_succeed(served, stub):
+def replayed(models, path, model):
+    """Runs the warm-up requests of a version: the batch sizes of each signature."""
     sizes = {}
-    records = tf.data.TFRecordDataset(str(served.path / "assets.extra" / WARMUP)).as_numpy_iterator()
+    records = tf.data.TFRecordDataset(str(path / "assets.extra" / WARMUP)).as_numpy_iterator()
     for log in map(prediction_log_pb2.PredictionLog.FromString, records):
         if log.WhichOneof("log_type") == "regress_log":
             request = log.regress_log.request
             rows = len(request.input.example_list.examples)
-            values = [one.value for one in stub.Regress(request, timeout=60).result.regressions]
+            values = [one.value for one in models.regress(request).result.regressions]
             assert len(values) == rows and np.all(np.abs(values) < 1e6)
         else:
             request = log.predict_log.request
-            rows = next(iter(request.inputs.values())).tensor_shape.dim[0].size
-            response = stub.Predict(request, timeout=60)
-            for key, value in response.outputs.items():
+            first = next(iter(request.inputs.values()))
+            rows = first.tensor_shape.dim[0].size if first.tensor_shape.dim else tf.make_ndarray(request.inputs["n"])
+            for key, value in models.predict(request).outputs.items():
                 array = tf.make_ndarray(value)
                 assert len(array) == rows and np.isfinite(array).all(), key
                 assert key != "valid" or array.all()
-        assert request.model_spec.name == "digits"
-        sizes.setdefault(request.model_spec.signature_name, []).append(rows)
-    batchable = {name for name, one in SIGNATURES.items() if one.batchable}
-    assert sizes == {name: list(BATCH_SIZES) for name in batchable} and batchable == served.loaded.signatures.keys()
+        assert request.model_spec.name == model
+        sizes.setdefault(request.model_spec.signature_name, []).append(int(rows))
     assert sum(map(len, sizes.values())) <= 1000  # which is the most that the server takes
+    return sizes
+
+
+@pytest.mark.parametrize("which", ["written now", "in the repository"])
+def test_warm_up_requests_succeed(which, served, committed):
+    models, path = (served.models, served.path) if which == "written now" else (committed, EXPORT)
+    batchable = {name for name, one in SIGNATURES.items() if one.batchable}
+    assert replayed(models, path, "digits") == {name: list(BATCH_SIZES) for name in batchable}
+    assert replayed(models, path / "sample" / "1", "digits_sample") == {"sample": [1]}
+    assert batchable == models.bundles["digits"][1].signatures.keys() - {"__saved_model_init_op"}
 
 
 @pytest.mark.parametrize("name", ["serving_default", "score"])
@@ -165,7 +137,11 @@ def test_formats_of_rest(served, post, images):
         ({"signature_name": "score_bytes", "instances": [{"b64": "%"}]}, 400, "not formatted correctly for base64"),
         ({"signature_name": "none", "instances": [1]}, 400, '"none" not found in signature def'),
         ({"signature_name": "generate", "inputs": {"seed": [[1], [2, 3]]}}, 400, "unexpected size"),
-        ({"signature_name": "generate", "inputs": {"seed": list(range(65))}}, 400, "no batch of up to 64 rows"),
+        (
+            {"signature_name": "generate", "inputs": {"seed": list(range(65))}},
+            400,
+            "larger than maximum input batch size 64",
+        ),
     ],
 )
 def test_refusals_of_rest(content, code, words, post):
@@ -182,6 +158,29 @@ def test_the_model_without_rows(served, post):
     for name, value in expected.items():
         np.testing.assert_allclose(answer["outputs"][name], value, **CLOSE)
     assert post({"instances": [{"n": 3, "seed": 7}]}, model="digits_sample")[0] == 400
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")
+def test_the_calls_of_the_model_card(served, capsys):
+    text = (served.path / "model_card.md").read_text()
+    runs = re.findall(r"docker run -d -p (\S+):8500 -p (\S+):8501 -v (.*) -e MODEL_NAME=(\S+) (\S+)", text)
+    calls = re.findall(r"(curl -d .*) http://(\S+)/v1/models/(\S+):predict", text)
+    assert [run[3] for run in runs] == [call[2] for call in calls] == ["digits", "digits_sample"]
+    for (grpc_address, rest_address, volume, model, image), (command, called, _) in zip(runs, calls, strict=True):
+        assert image == SERVING_IMAGE and called == rest_address != grpc_address
+        assert grpc_address.startswith("127.0.0.1:") and rest_address.startswith("127.0.0.1:")
+        place, inside, mode = shlex.split(volume)[0].split(":")
+        assert inside == f"/models/{model}" and mode == "ro"
+        # What is mounted holds a version.
+        assert (served.path.parents[1] / place.removeprefix("$PWD/") / "1" / "saved_model.pb").is_file()
+        url = f"http://127.0.0.1:{served.rest}/v1/models/{model}:predict"
+        words = [*shlex.split(command), "--noproxy", "*", "-s", "--fail", url]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert np.shape(json.loads(done.stdout)["outputs"]["image"])[1:] == (8, 8, 1), done.stderr
+    [code] = re.findall(r"```python\n(import grpc.*?)```", text, flags=re.DOTALL)
+    assert code.count('"127.0.0.1:8500"') == 1
+    exec(code.replace(":8500", f":{served.grpc}"), {})
+    assert capsys.readouterr().out == "(2, 8, 8, 1)\n"
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")

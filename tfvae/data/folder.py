@@ -41,7 +41,7 @@ def read_folder(path: str, config: DataConfig) -> Found:
     images = np.empty((len(files), *shape), np.uint8)
 
     def fill(number: int) -> None:
-        pixels = read_image(files[number], _pixels)
+        pixels = read_image(files[number], image_pixels)
         images[number] = pipeline.fit_images(tf.constant(pixels), config).numpy()
 
     with ThreadPoolExecutor() as pool:
@@ -64,7 +64,7 @@ def _common_shape(files: list[str], config: DataConfig) -> tuple[int, int, int]:
         # A file of a few bytes may claim to be gigabytes of pixels: of these, Pillow only warns at first.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for file in files:
-            height, width, channels = read_image(file, _shape)
+            height, width, channels = read_image(file, image_shape)
             shape = (*(config.resize or (height, width)), 1 if config.grayscale else channels)
             seen.setdefault(shape, file)
     if len(seen) == 1:
@@ -89,12 +89,14 @@ def read_image(file: str, read: Callable[[Image.Image], Any]) -> Any:
         ) from error
 
 
-def _shape(image: Image.Image) -> tuple[int, int, int]:
+def image_shape(image: Image.Image) -> tuple[int, int, int]:
+    """(height, width, channels) of an opened file; raises `ValueError` for pixels that are not of 8 bits."""
     if image.mode[0] in "IF":
         raise ValueError(f"pixels of mode {image.mode}, not 8 bits")
     return image.height, image.width, 1 if image.mode in _GREY else 3
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def image_pixels(image: Image.Image) -> np.ndarray:
+    """The pixels of an opened file, uint8 `[height, width, channels]`; raises as `image_shape`, and as Pillow does."""
     pixels = np.asarray(image.convert("L" if image.mode in _GREY else "RGB"))
-    return pixels.reshape(_shape(image))
+    return pixels.reshape(image_shape(image))

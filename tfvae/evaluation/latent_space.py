@@ -28,7 +28,9 @@ class Sticks(tfb.IteratedSigmoidCentered):
 @functools.singledispatch
 def unconstrained(prior: tfd.Distribution) -> tfb.Bijector:
     """T with z = T(y): from any real numbers y `[..., size]` to the support of a prior; the identity if it is R^n."""
-    return prior.experimental_default_event_space_bijector()
+    bijector = prior.experimental_default_event_space_bijector()
+    # The flows of posteriors name none, and are over R^n.
+    return tfb.Identity() if bijector is None else bijector
 
 
 @unconstrained.register(tfd.MixtureSameFamily)
@@ -51,7 +53,8 @@ def _(prior: tfd.Dirichlet) -> tfb.Bijector:
 def _(prior: tfd.TransformedDistribution) -> tfb.Bijector:
     # TFP's default goes to the base's coordinates, which for an autoregressive flow takes a pass for each dimension.
     # A flow over R^n has a density at every z, and so needs no other coordinates than z.
-    anywhere = tf.constant([[-3.0], [0.3], [2.0]]) * tf.ones(prior.event_shape)
+    # Beside the components of a mixture, where it is made of such.
+    anywhere = tf.reshape([-3.0, 0.3, 2.0], [3] + [1] * (len(prior.batch_shape) + 1)) * tf.ones(prior.event_shape)
     if bool(tf.reduce_all(tf.math.is_finite(prior.log_prob(anywhere)))):
         return tfb.Identity()
     return prior.experimental_default_event_space_bijector()

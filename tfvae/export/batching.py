@@ -79,7 +79,8 @@ def valid_inputs(served: Served, name: str, rows: int) -> dict[str, np.ndarray]:
     seed = np.arange(rows, dtype=np.int64)
     specs = input_specs(served, name)
     given: dict[str, Any] = {
-        "seed": seed, "label": np.zeros(rows, np.int64), "mask": np.arange(served.size) % 2 == 0, "n": rows,
+        "seed": seed, "label": np.zeros(rows, np.int64), "n": rows,
+        "mask": (np.arange(served.size) % 2 == 0).reshape(served.item_shape),
         "noise": np.zeros(served.vae.latent_size, np.float32), served.item_name: served.fit_item,
     }  # fmt: skip
     found: dict[str, np.ndarray] = {}
@@ -95,15 +96,9 @@ def valid_inputs(served: Served, name: str, rows: int) -> dict[str, np.ndarray]:
             value = np.array(rows if spec.name == "n" else 0, spec.dtype.as_numpy_dtype)
         else:
             shape = [rows, *(size or served.num_samples for size in spec.shape[1:])]
-            one = given[spec.name] if spec.dtype == tf.int64 else np.reshape(given[spec.name], _like(spec))
-            value = np.broadcast_to(one, shape).astype(spec.dtype.as_numpy_dtype)
+            value = np.broadcast_to(given[spec.name], shape).astype(spec.dtype.as_numpy_dtype)
         found[spec.name] = value
     return found
-
-
-def _like(spec: tf.TensorSpec) -> list[int]:
-    """The shape of one row, 1 where it is free."""
-    return [size or 1 for size in spec.shape[1:]]
 
 
 def _example(served: Served) -> bytes:

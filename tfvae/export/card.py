@@ -11,11 +11,17 @@ import tensorflow as tf
 from tfvae.evaluation.latent_space import latent_support
 from tfvae.export import contents
 from tfvae.export.card_text import markdown
-from tfvae.export.registry import SENTINEL, SIGNATURES
+from tfvae.export.registry import LARGEST, REGRESS, SENTINEL, SIGNATURES
 from tfvae.export.served import Served
 from tfvae.support import Support
 
-FIELDS = ("name", "config", "evaluation", "training", "label_names")
+FIELDS = ("name", "config", "evaluation", "training", "label_names", "licence")
+NO_LICENCE = "not stated"
+
+# What an output is in a row that is not valid: on the bad side of each number.
+_COSTS = ("anomaly_score", "rate", "distortion", "stddev")
+_GAINS = ("elbo", "log_likelihood")
+_INVALID = {**dict.fromkeys(_COSTS, SENTINEL), **dict.fromkeys(_GAINS, -SENTINEL), "completion": 0.0}
 
 _TRAINING = ("num_epochs", "batch_size", "optimizer", "learning_rate", "seed")  # of the config
 
@@ -77,7 +83,7 @@ def describe(
         "name": facts["name"] or config.get("name") or os.path.dirname(folder),
         "version": version,
         "folder": folder,
-        "licence": "Apache-2.0",
+        "licence": facts["licence"] or NO_LICENCE,
         "tensorflow": tf.__version__,
         "item": describe_item(served),
         "latent_size": served.vae.latent_size,
@@ -97,7 +103,8 @@ def describe(
             for name, function in functions.items()
         },
         "left_out": left_out,
-        "limits": _limits(served) + [f"There is no signature `{name}`: {why}." for name, why in left_out.items()],
+        "limits": _limits(served, functions)
+        + [f"There is no signature `{name}`: {why}." for name, why in left_out.items()],
         "config": config,
     }  # fmt: skip
 
@@ -132,6 +139,8 @@ def _signature(name: str, function: Any, *, folder: str) -> dict[str, Any]:
     inputs = {spec.name: _tensor(spec) for spec in [*positional, *named.values()]}
     outputs = {key: _tensor(value) for key, value in sorted(function.structured_outputs.items())}
     one = SIGNATURES[name]
+    for key in outputs:
+        outputs[key] |= _of_invalid(name, key, outputs)
     return {
         "description": " ".join((one.function.__doc__ or "").split()), "method": one.method,
         "folder": folder, "inputs": inputs, "outputs": outputs,
@@ -143,15 +152,47 @@ def _tensor(spec: Any) -> dict[str, Any]:
     return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
 
 
-def _limits(served: Served) -> list[str]:
+def _of_invalid(name: str, key: str, outputs: Any) -> dict[str, float]:
+    """What an output is in a row that is not valid, where it has a mark for that."""
+    if SIGNATURES[name].method == REGRESS:
+        return {"invalid": SENTINEL}
+    return {"invalid": _INVALID[key]} if "valid" in outputs and key != "valid" else {}
+
+
+def _marks(functions: dict[str, Any]) -> str:
+    """The outputs by what they are in a row that is not valid."""
+    marks: dict[float, list[str]] = {}
+    for name, function in functions.items():
+        for key in sorted(function.structured_outputs):
+            output = f"`{key}` of `{name}`" if key in ("outputs", "stddev") else f"`{key}`"
+            for mark in _of_invalid(name, key, function.structured_outputs).values():
+                marks.setdefault(mark, []).append(output)
+    return "; ".join(
+        f"{', '.join(dict.fromkeys(outputs))}: {mark:g}" for mark, outputs in sorted(marks.items(), reverse=True)
+    )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _limits(served: Served, functions: dict[str, Any]) -> list[str]:
     name = served.item_name
+    marking = [one for one, function in functions.items() if "valid" in function.structured_outputs]
+    regressing = [one for one in functions if SIGNATURES[one].method == REGRESS]
+    hidden = ", but for what the mask of `complete` hides" if "complete" in functions else ""
+    free = np.any(np.asarray(served.vae.support.step) == 0.0) and "log_joint" in functions
     limits = [
-        f"Every number of `{name}` must be {_must_be(served)}. `valid` is false for a row where one is not; its "
-        f"other outputs are then {SENTINEL:g} where high is bad (`anomaly_score`, `rate`, `distortion`) and "
-        f"{-SENTINEL:g} where low is bad. Signatures without `valid` take NaN as 0 and clip the rest. Other rows "
+        f"Every number of `{name}` must be {_must_be(served)}{hidden}. `valid` is false for a row where one is not "
+        f"({_listed(marking)}), and its other outputs are then marks, of which {_listed(regressing)} has one without "
+        f"`valid`. {_marks(functions)}. So it is for noise of `score_noise` that is not finite. Other rows "
         "never change.",
+        f"Signatures without a mark take a number of `{name}` that is not finite as 0, and clip all to the range where "
+        f"there is one{' (`log_joint` leaves finite numbers of a density as they are)' if free else ''}. In their `z` "
+        f"and `noise` a number that is not finite counts as 0, and others are clipped to {LARGEST:g} either side. No "
+        f"output is above {SENTINEL:g} or below {-SENTINEL:g}, and none is NaN.",
         "A number that is not finite, or a file that cannot be read, makes its row not valid; a wrong shape or type is "
-        "an error of the request.",
+        "an error of the request, and where a server merges requests of all that it has merged.",
         "Items come out as the mean of p(x|z), smoother than a sample of x.",
         "A row's result depends on that row and its own seed, whatever batch it travels in. Signatures without "
         "`seed` use a fixed one.",
@@ -171,9 +212,28 @@ def _limits(served: Served) -> list[str]:
         levels = f"{support.low:g}, {support.low + support.step:.6g}, ..."
         limits.insert(1, f"The model is one of the values {levels}: others are rounded to the nearest.")
     if served.vae.num_labels:
-        labels = f"one of 0 ... {served.vae.num_labels - 1}; others make a row not valid."
-        limits.insert(1, f"The model is conditional: each signature takes the `label` of each row, {labels}")
+        limits.insert(2, _about_labels(served, functions, marking, regressing))
     return limits
+
+
+def _about_labels(served: Served, functions: dict[str, Any], marking: list[str], regressing: list[str]) -> str:
+    # By the inputs that there are: a signature may take a label of each row, one for all rows, or none.
+    ranks = {one: _inputs(function).get("label") for one, function in functions.items()}
+    single = [one for one, shape in ranks.items() if shape == []]
+    others = [one for one, shape in ranks.items() if shape and one not in marking]
+    for_all = f", {_listed(single)} one number for all items" if single else ""
+    in_examples = f", and {_listed(regressing)} an integer `label` in each example" if regressing else ""
+    return (
+        "The model is conditional. Signatures of rows take the `label` of each row, one of 0 ... "
+        f"{served.vae.num_labels - 1}{for_all}{in_examples}. Another makes a row not valid where there is `valid`, "
+        f"or {_listed(regressing)}; {_listed([*others, *single])} have no mark, and take it as no label at all."
+    )
+
+
+def _inputs(function: Any) -> dict[str, list[int | None]]:
+    """Shapes by name."""
+    positional, named = function.structured_input_signature
+    return {spec.name: spec.shape.as_list() for spec in [*positional, *named.values()]}
 
 
 def write(folder: str, content: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae.export import batching
+from tfvae.export.graphs import shrink
 from tfvae.export.module import SIGNATURES, evaluate
 from tfvae.export.registry import PREDICT
 from tfvae.export.served import Served
@@ -30,8 +31,8 @@ def write(
     * `saved_model.pb`, `variables/`: the signatures;
     * `sample/<version>/`: signatures that a server cannot batch, where it is to batch;
     * `batching_params.pbtxt`, where it is to batch;
-    * `assets.extra/`: warm-up requests where the extra `serving` is installed, `samples.png` of image models,
-      `labels.txt` where names of labels are known.
+    * `assets.extra/`, also of `sample/<version>/`: warm-up requests where the extra `serving` is installed;
+    * `assets.extra/`: `samples.png` of image models, `labels.txt` where names of labels are known.
 
     Args:
       folder: of the version, which is made.
@@ -43,12 +44,15 @@ def write(
     """
     apart = {name for name in functions if folder_of(name, version, batched=batched) != "."}
     _save(folder, {name: function for name, function in functions.items() if name not in apart})
+    warm_up = batching.can_warm_up()
     for name in apart:
         place = os.path.join(folder, folder_of(name, version, batched=batched))
         _save(place, {name: functions[name], "serving_default": functions[name]})
+        if warm_up:
+            batching.write_warmup(place, served, [name], model=f"{model}_{name}")
     if batched:
         batching.write_parameters(folder)
-    if batching.can_warm_up():
+    if warm_up:
         batching.write_warmup(folder, served, [name for name in functions if name not in apart], model=model)
     extra = os.path.join(folder, "assets.extra")
     os.makedirs(extra, exist_ok=True)
@@ -72,13 +76,17 @@ def renumber(folder: str, before: int, version: int) -> None:
 
 
 def _save(folder: str, functions: dict[str, Any]) -> None:
-    tf.saved_model.save(_variables_of(functions), folder, signatures=functions)
+    # A custom gradient is a function of its own, several for each special function of TFP's: up to nine tenths of a
+    # graph. Without them the derivative is that of the ops.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(_variables_of(functions), folder, signatures=functions, options=options)
     methods = {name: SIGNATURES[name].method for name in functions if name in SIGNATURES}
     if set(methods.values()) - {PREDICT}:
         updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(folder)
         for name, method in methods.items():
             updater.replace_method_name(signature_key=name, method_name=method, tags=["serve"])
         updater.save()
+    shrink(folder)
 
 
 def _variables_of(functions: dict[str, Any]) -> tf.Module:

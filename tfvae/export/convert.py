@@ -1,50 +1,27 @@
 """Signatures of an export in other formats, LiteRT and ONNX, each compared with the SavedModel before it is written."""
 
-import dataclasses
 import importlib
 import os
 import re
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfvae.errors import InputError
-from tfvae.export import portable as portable_lib
-from tfvae.export.portable import portable
+from tfvae.export.formats import FORMATS, Arrays, Format
+from tfvae.export.portable import NotPortableError, portable
 from tfvae.files import check_folder, make_folder, read_json, write_atomically, write_json
 
 TOLERANCE = 1e-4
 DIFFERENCE = "the largest |converted - source| / max(1, |source|) of all numbers"
 DEFAULT = ("encode", "decode", "reconstruct", "score_noise")  # those that an export has
 
-_OPSET = 17  # of ONNX
 
-_Arrays = dict[str, Any]  # NumPy's
-
-
-@dataclasses.dataclass(frozen=True)
-class _Format:
-    """One to convert to.
-
-    Attributes:
-      title: of the format.
-      suffix: of its files.
-      packages: that it needs beside TensorFlow.
-      replaced: ops that it lacks: see `portable`.
-      convert: of a concrete function and the signature's name, to the content of a file.
-      run: of such a content, the name, and inputs, to outputs.
-    """
-
-    title: str
-    suffix: str
-    packages: tuple[str, ...]
-    replaced: dict[str, Any]
-    convert: Callable[[Any, str], bytes]
-    run: Callable[[bytes, str, _Arrays], _Arrays]
+class RefusedError(Exception):
+    """Why a format cannot hold a signature, or other numbers came out."""
 
 
 def convert(
@@ -63,15 +40,17 @@ def convert(
       saved_model: a version of an export, such as `saved_models/digits/1`.
       to: `litert` or `onnx`.
       output: the folder, which is new or empty; None: `<name>-<version>-<to>` in the current one.
-      signatures: their names; None: `DEFAULT`.
-      num_samples: K of the noise of `score_noise`; None: free as well.
+      signatures: their names, all of which are to become files; None: those of `DEFAULT` that can.
+      num_samples: K of the noise of `score_noise`; None: what it is in the export, free or one number.
 
     Returns:
-      the content of `conversion.json`, and `output`: the path of the folder.
+      the content of `conversion.json`, in which `refused` has the reason of each of `DEFAULT` that could not become a
+      file, and `output`: the path of the folder.
 
     Raises:
-      InputError: for what the flags of `tools/convert.py` get wrong, a package that is missing, and a signature
-        that the format cannot hold, with the reason, or whose numbers come out otherwise.
+      InputError: for what the flags of `tools/convert.py` get wrong, and a package that is missing; where
+        `signatures` are given for one that the format cannot hold, or whose numbers come out otherwise, with the
+        reason, else where that is so of all.
     """
     if to not in FORMATS:
         raise InputError(f"--to: received {to!r}, expected one of: {', '.join(FORMATS)}")
@@ -79,16 +58,24 @@ def convert(
     tools = {"tensorflow": tf.__version__} | {name: _version(name, to) for name in kind.packages}
     card, loaded = open_export(saved_model)
     names = _names(signatures, loaded.signatures, card)
-    if num_samples is not None and "score_noise" not in names:
-        raise InputError(f"--num_samples: received {num_samples}, expected 'score_noise' among --signatures")
+    if num_samples is not None:
+        _check_num_samples(num_samples, names, loaded.signatures)
     folder = output or f"{card['folder'].replace('/', '-')}-{to}"
     if os.path.lexists(folder) and not (os.path.isdir(folder) and not os.listdir(folder)):
         raise InputError(f"--output: received {folder!r}, which is there, expected a new folder")
     check_folder(os.path.dirname(os.path.abspath(folder)), flag="--output")
-    files, entries = {}, {}
+    files, entries, refused = {}, {}, {}
     for name in names:
         sizes = {"noise": num_samples} if name == "score_noise" and num_samples else {}
-        content, difference = _converted(loaded.signatures, name, kind, card, sizes)
+        try:
+            content, difference = _converted(loaded.signatures, name, kind, card, sizes)
+        except RefusedError as error:
+            if signatures is not None:
+                raise InputError(
+                    f"--signatures: received {name!r}, which cannot become {kind.title}: {error}"
+                ) from error
+            refused[name] = str(error)
+            continue
         files[name + kind.suffix] = content
         tensors = card["signatures"][name]
         inputs = {key: _resized(value, sizes.get(key)) for key, value in tensors["inputs"].items()}
@@ -96,10 +83,15 @@ def convert(
             "file": name + kind.suffix, "inputs": inputs, "outputs": tensors["outputs"],
             "largest_difference": difference,
         }  # fmt: skip
+    if not files:
+        reasons = "; ".join(f"{name!r}: {why}" for name, why in refused.items())
+        raise InputError(
+            f"--saved_model: received {saved_model!r}, none of whose signatures can become {kind.title}: {reasons}"
+        )
     source = {key: card[key] for key in ("name", "folder", "version")}
     facts = {
-        "format": to, "source": source, "tools": tools, "signatures": entries, "difference": DIFFERENCE,
-        "tolerance": TOLERANCE,
+        "format": to, "source": source, "tools": tools, "signatures": entries, "refused": refused,
+        "difference": DIFFERENCE, "tolerance": TOLERANCE,
     }  # fmt: skip
     _write(folder, files, facts)
     return facts | {"output": folder}
@@ -138,6 +130,17 @@ def _names(given: Sequence[str] | None, known: Any, card: dict[str, Any]) -> lis
     return names
 
 
+def _check_num_samples(num_samples: int, names: Sequence[str], signatures: Any) -> None:
+    if "score_noise" not in names:
+        raise InputError(f"--num_samples: received {num_samples}, expected 'score_noise' among --signatures")
+    fixed = signatures["score_noise"].structured_input_signature[1]["noise"].shape[1]
+    if fixed not in (None, num_samples):
+        raise InputError(
+            f"--num_samples: received {num_samples}, expected {fixed} or none, as the noise of the export's "
+            "'score_noise' has that many samples"
+        )
+
+
 def _version(package: str, to: str) -> str:
     try:
         return importlib.import_module(package).__version__
@@ -152,30 +155,36 @@ def _resized(tensor: dict[str, Any], size: int | None) -> dict[str, Any]:
 
 
 def _converted(
-    signatures: Any, name: str, kind: _Format, card: dict[str, Any], sizes: dict[str, int]
+    signatures: Mapping[str, Any], name: str, kind: Format, card: dict[str, Any], sizes: dict[str, int]
 ) -> tuple[bytes, float]:
-    """The file of a signature, and its largest difference from the SavedModel."""
-    refused = f"--signatures: received {name!r}, which cannot become {kind.title}"
-    function = signatures[name]
-    try:
-        content = kind.convert(portable(function, kind.replaced, sizes=sizes), name)
-    except Exception as error:  # of whatever kind the packages raise
-        raise InputError(f"{refused}: {_reason(error)}") from error
-    difference = 0.0
+    """The file of a signature, and its largest difference from the SavedModel; raises `RefusedError`."""
+    content, difference = content_of(signatures[name], name, kind, sizes=sizes), 0.0
     for given in _requests(signatures, name, card, sizes):
-        expected = {key: v.numpy() for key, v in function(**{k: tf.constant(v) for k, v in given.items()}).items()}
+        expected = _call(signatures, name, given)
         try:
             found = kind.run(content, name, given)
         except Exception as error:
-            raise InputError(f"{refused}: what came out does not run: {_reason(error)}") from error
+            raise RefusedError(f"what came out does not run: {_reason(error)}") from error
+        if found.keys() != expected.keys():
+            raise RefusedError(f"what came out gives {sorted(found)}, expected {sorted(expected)}")
         for key, value in expected.items():
             apart = difference_of(found[key], value)
             if not apart <= TOLERANCE:
-                raise InputError(
-                    f"{refused}: {key!r} differs by {apart:.1e}, expected at most {TOLERANCE:g}: {DIFFERENCE}"
-                )
+                raise RefusedError(f"{key!r} differs by {apart:.1e}, expected at most {TOLERANCE:g}: {DIFFERENCE}")
             difference = max(difference, apart)
     return content, difference
+
+
+def content_of(function: Any, name: str, kind: Format, *, sizes: Mapping[str, int] | None = None) -> bytes:
+    """The file of a concrete function, which no number has been compared of; raises `RefusedError`."""
+    try:
+        graph = portable(function, kind.replaced, sizes=sizes)
+    except NotPortableError as error:
+        raise RefusedError(str(error)) from error
+    try:
+        return kind.convert(graph, name)
+    except Exception as error:  # of whatever kind the packages raise
+        raise RefusedError(_reason(error)) from error
 
 
 def difference_of(found: np.ndarray, expected: np.ndarray) -> float:
@@ -193,35 +202,48 @@ def _reason(error: Exception) -> str:
     text = str(error)
     lacking = re.findall(r'(?:Select|Custom) ops: (.*)|No Op registered for (\w+)|error: loc\(.*?fused\["(\w+):', text)
     ops = sorted({op for found in lacking for part in found for op in part.split(", ") if op})
-    return f"it cannot do {', '.join(ops)}" if ops else text.strip().partition("\n")[0][:300]
+    return f"it cannot do {', '.join(ops)}" if ops else text.strip().partition("\n")[0][:300] or type(error).__name__
 
 
-def _requests(signatures: Any, name: str, card: dict[str, Any], sizes: dict[str, int]) -> Iterator[_Arrays]:
+def _requests(
+    signatures: Mapping[str, Any], name: str, card: dict[str, Any], sizes: dict[str, int]
+) -> Iterator[Arrays]:
     """Requests of one row and of three; in the second of the three a number is NaN where it is one of an item."""
-    generator, item = np.random.default_rng(0), card["item"]
-    seed, label = np.arange(3, dtype=np.int64), np.zeros(3, np.int64)
-    # A draw of the model is what its data are like, whatever these are.
-    given: _Arrays = {"seed": seed, "label": label}
-    given["z"] = _call(signatures["generate"], given)["z"]
-    items = _call(signatures["decode_sample"], given)[item["name"]]
-    low, high = item["range"]
-    given[item["name"]] = np.clip(items, -np.inf if low is None else low, np.inf if high is None else high)
-    given["mask"] = generator.random(items.shape) < 0.5
+    generator, item = np.random.default_rng(0), card["item"]["name"]
+    given: Arrays = {"seed": np.arange(3, dtype=np.int64), "label": np.zeros(3, np.int64)}
+    given["z"] = _call(signatures, "generate", given)["z"]
+    given[item] = _items(signatures, card["item"], given)
+    given["mask"] = generator.random(given[item].shape) < 0.5
+    specs = signatures[name].structured_input_signature[1]
     for rows in (1, 3):
         if rows == 3:
-            given[item["name"]][1].flat[0] = np.nan
-        request = {}
-        for key, spec in signatures[name].structured_input_signature[1].items():
-            if key == "noise":
-                shape = [size or sizes.get(key, 2 * rows) for size in spec.shape[1:]]
-                given[key] = generator.normal(size=(3, *shape)).astype(np.float32)
-            request[key] = given[key][:rows]
-        yield request
+            given[item][1].flat[0] = np.nan
+        if "noise" in specs:
+            shape = [size or sizes.get("noise", 2 * rows) for size in specs["noise"].shape[1:]]
+            given["noise"] = generator.normal(size=(3, *shape)).astype(np.float32)
+        yield {key: given[key][:rows] for key in specs}
 
 
-def _call(function: Any, given: _Arrays) -> _Arrays:
-    names = function.structured_input_signature[1]
-    return {key: v.numpy() for key, v in function(**{name: tf.constant(given[name]) for name in names}).items()}
+def _items(signatures: Mapping[str, Any], item: dict[str, Any], given: Arrays) -> np.ndarray:
+    """Three items that are valid: draws of the model are what its data are like, whatever these are."""
+    low, high = (sign * np.inf if limit is None else limit for sign, limit in zip((-1, 1), item["range"], strict=True))
+    if "decode_sample" in signatures:
+        return np.clip(_call(signatures, "decode_sample", given)[item["name"]], low, high)
+    # A bag of words has no draws, as its total is not modelled. Up from the mean, which is below 1 for most words.
+    step = item.get("step") or 0.0
+    start = low if np.isfinite(low) else 0.0
+    mean = _call(signatures, "decode", given)["mean"]
+    return np.clip(start + np.ceil((mean - start) / step) * step if step else mean, low, high).astype(np.float32)
+
+
+def _call(signatures: Mapping[str, Any], name: str, given: Arrays) -> Arrays:
+    """What a signature gives; raises `InputError` for one that there is none of."""
+    if name not in signatures:
+        raise InputError(f"--saved_model: received an export without the signature {name!r}, which makes the requests "
+                         "that conversions are compared on")  # fmt: skip
+    specs = signatures[name].structured_input_signature[1]
+    outputs = signatures[name](**{key: tf.constant(given[key], spec.dtype) for key, spec in specs.items()})
+    return {key: value.numpy() for key, value in outputs.items()}
 
 
 def _write(folder: str, files: dict[str, bytes], facts: dict[str, Any]) -> None:
@@ -238,57 +260,3 @@ def _write(folder: str, files: dict[str, bytes], facts: dict[str, Any]) -> None:
             os.rename(complete, folder)
         except OSError as error:
             raise InputError(f"--output: received {folder!r}, expected a new folder ({error.strerror})") from error
-
-
-def _to_litert(function: Any, name: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        # By way of a SavedModel, which keeps the names of inputs and outputs.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(tf.Module(), folder, signatures={name: function}, options=options)
-        return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name]).convert()
-
-
-def _run_litert(content: bytes, name: str, given: _Arrays) -> _Arrays:
-    with warnings.catch_warnings():
-        # TensorFlow's own interpreter will leave it one day; another needs a package.
-        warnings.simplefilter("ignore")
-        return tf.lite.Interpreter(model_content=content).get_signature_runner(name)(**given)
-
-
-def _to_onnx(function: Any, name: str) -> bytes:
-    import onnx
-    import tf2onnx
-
-    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (function.inputs, function.outputs))
-    named = dict(zip(outputs, sorted(function.structured_outputs), strict=True))
-    model, _ = tf2onnx.convert.from_graph_def(
-        function.graph.as_graph_def(), name=name, input_names=inputs, output_names=outputs, opset=_OPSET,
-        tensors_to_rename={tensor: tensor.partition(":")[0] for tensor in inputs} | named,
-        custom_op_handlers={"SelectV2": (_where, [])},
-    )  # fmt: skip
-    shapes = {tensor.op.name: tensor.shape for tensor in function.inputs}
-    shapes |= {key: tensor.shape for key, tensor in function.structured_outputs.items()}
-    for value in [*model.graph.input, *model.graph.output]:
-        del value.type.tensor_type.shape.dim[:]
-        for axis, size in enumerate(shapes[value.name]):
-            value.type.tensor_type.shape.dim.add(**({"dim_param": "NK"[axis]} if size is None else {"dim_value": size}))
-    onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
-
-
-def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
-    # The converter's own choice is c x + (1 - c) y, which is NaN where what is not chosen is NaN or infinite.
-    node.type = "Where"
-
-
-def _run_onnx(content: bytes, name: str, given: _Arrays) -> _Arrays:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return dict(zip([output.name for output in session.get_outputs()], session.run(None, given), strict=True))
-
-
-FORMATS = {
-    "litert": _Format("LiteRT", ".tflite", (), portable_lib.LITERT, _to_litert, _run_litert),
-    "onnx": _Format("ONNX", ".onnx", ("tf2onnx", "onnx", "onnxruntime"), portable_lib.ONNX, _to_onnx, _run_onnx),
-}

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 # The signatures register themselves.
 from tfvae.export import completing, serialized, signatures  # noqa: F401
-from tfvae.export.registry import REGRESS, SENTINEL, SIGNATURES, input_specs
+from tfvae.export.registry import LARGEST, REGRESS, SENTINEL, SIGNATURES, input_specs
 from tfvae.export.served import Served
 from tfvae.export.stateless import stateful_random_ops, without_draws
 from tfvae.rows import plain_rows
@@ -17,14 +17,14 @@ __all__ = ["REGRESS", "SENTINEL", "SIGNATURES", "evaluate", "input_specs", "trac
 
 
 def trace(
-    vae: VAE, item_shape: tuple[int, ...], *, num_samples: int, pixel_scale: float = 1.0 / 255.0
+    vae: VAE, item_shape: tuple[int, ...], *, num_samples: int, **settings: Any
 ) -> tuple[Served, dict[str, Any], dict[str, str]]:
     """Traces every signature.
 
     Args:
       vae: the model; nothing of it changes.
       item_shape: of one item.
-      num_samples, pixel_scale: see `Served`.
+      num_samples, **settings: see `Served`.
 
     Returns:
       the served model; the concrete function of each signature, whose variables are the model's own; and of each
@@ -35,7 +35,7 @@ def trace(
     """
     if tuple(item_shape) != vae.item_shape:
         raise ValueError(f"item_shape: received {tuple(item_shape)}, expected the encoder's {vae.item_shape}")
-    served = Served(vae, vae.item_shape, num_samples, pixel_scale)
+    served = Served(vae, vae.item_shape, num_samples, **settings)
     functions, left_out = {}, {}
     with without_draws(vae):
         # In the order in which cards list them.
@@ -63,6 +63,7 @@ def evaluate(served: Served, name: str, given: Sequence[tf.Tensor]) -> dict[str,
     one, specs = SIGNATURES[name], input_specs(served, name)
     # A signature alone does not keep out other shapes with as many numbers.
     inputs = [tf.ensure_shape(value, spec.shape) for value, spec in zip(given, specs, strict=True)]
+    inputs = [_fit(value, name) for value, name in zip(inputs, [*one.inputs, "label"], strict=False)]
     if not one.batchable:
         return _float32(one.function(served, *inputs))
     count = tf.shape(inputs[0])[0]
@@ -80,8 +81,20 @@ def evaluate(served: Served, name: str, given: Sequence[tf.Tensor]) -> dict[str,
     return _float32({key: value[:count] for key, value in outputs.items()})
 
 
+def _fit(value: tf.Tensor, name: str) -> tf.Tensor:
+    """z and noise that a network can take: as in items, numbers that are not finite count as 0."""
+    if name not in ("z", "noise"):
+        return value
+    return tf.clip_by_value(tf.where(tf.math.is_finite(value), value, 0.0), -LARGEST, LARGEST)
+
+
 def _float32(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {key: tf.cast(v, tf.float32) if v.dtype.is_floating else v for key, v in outputs.items()}
+    return {key: _finite(tf.cast(v, tf.float32)) if v.dtype.is_floating else v for key, v in outputs.items()}
+
+
+def _finite(value: tf.Tensor) -> tf.Tensor:
+    # JSON has neither infinity nor NaN, which here is what two infinities make.
+    return tf.clip_by_value(tf.where(tf.math.is_nan(value), -SENTINEL, value), -SENTINEL, SENTINEL)
 
 
 def _trace(served: Served, name: str) -> Any:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfvae.export.served import Served
 
 SENTINEL = 1e30  # finite, since JSON has no infinity: the cost in nats of a row that is not valid
+LARGEST = 1e9  # of z and of noise: what networks make of larger numbers, float32 does not hold
 
 PREDICT, REGRESS = "tensorflow/serving/predict", "tensorflow/serving/regress"  # methods of TensorFlow Serving
 
@@ -67,7 +68,7 @@ def input_spec(served: Served, name: str) -> tf.TensorSpec:
         "label": tf.TensorSpec([None], tf.int64, "label"),
         "mask": tf.TensorSpec([None, *served.item_shape], tf.bool, "mask"),
         "noise": tf.TensorSpec([None, size], tf.float32, "noise"),
-        "noises": tf.TensorSpec([None, None, size], tf.float32, "noise"),
+        "noises": tf.TensorSpec([None, served.noise_samples, size], tf.float32, "noise"),
         "n": tf.TensorSpec([], tf.int64, "n"),
         "one_seed": tf.TensorSpec([], tf.int64, "seed"),
         "one_label": tf.TensorSpec([], tf.int64, "label"),

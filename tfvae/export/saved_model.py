@@ -37,7 +37,7 @@ def export_saved_model(
       item_shape: of one item x, as the encoder takes it.
       version: of the folder, 1 or above; None: one above the highest there is.
       card: facts for the card, each optional: `name`, `config` (the JSON form of the run's
-        config), `evaluation` (what `tfvae.evaluation.evaluate` returns), `training` and `label_names`.
+        config), `evaluation` (what `tfvae.evaluation.evaluate` returns), `training`, `label_names` and `licence`.
       num_samples: K, posterior samples of each row in `score` and `serving_default`.
       batching: whether a server is to merge requests: `tfvae.export.contents`.
 
@@ -59,8 +59,10 @@ def export_saved_model(
     # Refused before minutes of work, and again at the end for what appeared in between.
     _target(export_dir, version)
     served, functions, left_out = trace(
-        vae, item_shape, num_samples=num_samples, pixel_scale=_pixel_scale(vae, facts["config"])
-    )
+        vae, item_shape, num_samples=num_samples, pixel_scale=_pixel_scale(vae, facts["config"]),
+        # Requests of another K in the batch that a server makes would fail all that are in it.
+        noise_samples=num_samples if batching else None,
+    )  # fmt: skip
 
     staging = _staging(export_dir)
     try:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfvae import random
-from tfvae.evaluation.importance import importance_estimate
+from tfvae.evaluation.importance import estimate_from_noise, importance_estimate
 from tfvae.rows import current_rows, plain_rows
 from tfvae.support import TOLERANCE, Support
 from tfvae.vae import VAE
@@ -20,6 +20,7 @@ FIXED_SEED = 0  # of signatures that take no seed
 
 _MAX_CHUNK = 16  # posterior samples of a row that are decoded at once ...
 _MAX_CONSTANT = 2**16  # numbers of a constant in the graph: above, it would weigh more than all the rest
+_MAX_AT_ONCE = 2**18  # numbers of a row, for all its posterior samples together, where none are drawn in the graph
 _MAX_CHUNK_NUMBERS = 2**16  # ... fewer where items are large: memory is this for each row of a batch
 
 
@@ -57,6 +58,7 @@ class Served:
       item_shape: of one item x.
       num_samples: K, posterior samples of each row in `score` and `serving_default`.
       pixel_scale: what a pixel of an encoded image, 0 to 255, is multiplied with.
+      noise_samples: K of the noise of `score_noise`; None: as the caller likes.
       functions: the shared functions, by name.
     """
 
@@ -64,6 +66,7 @@ class Served:
     item_shape: tuple[int, ...]
     num_samples: int
     pixel_scale: float = 1.0 / 255.0
+    noise_samples: int | None = None
     functions: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -109,11 +112,12 @@ class Served:
     @_shared
     def fitted(self, item: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`clean` with the fixed seed, whose noise is the same for every row: the graph draws no random number."""
-        if self.size > _MAX_CONSTANT:
-            return self._cleaned(item, lambda: self.uniforms(self.fixed_seed(item), random.BINARIZATION))
         with tf.init_scope():
-            noise = random.uniforms(self._fixed_key(random.BINARIZATION), self.size).numpy()
-        return self._cleaned(item, lambda: tf.constant(noise.reshape(1, *self.item_shape)))
+            noise = random.uniforms(self._fixed_key(random.BINARIZATION), min(self.size, _MAX_CONSTANT)).numpy()
+        # A large item takes the same numbers again and again.
+        times = -(-self.size // _MAX_CONSTANT)
+        pattern = lambda: tf.tile(tf.constant(noise.ravel()), [times])[: self.size]  # noqa: E731
+        return self._cleaned(item, lambda: tf.reshape(pattern(), [1, *self.item_shape]))
 
     def _cleaned(self, item: tf.Tensor, uniforms: Callable[[], tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         x, fit = _fitted(item, self.vae.support, uniforms)
@@ -169,6 +173,19 @@ class Served:
         keys = self.keys(seed, random.POSTERIOR)
         estimate = importance_estimate(self.vae, x, keys, num_samples=self.num_samples, chunk_size=chunk_size)
         return vars(estimate), valid
+
+    @_shared
+    def fixed_estimate(self, item: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """`estimate` with the fixed seed, whose noise is the same for every row: the graph draws no random number.
+
+        But for large items, whose samples do not all fit into memory at once.
+        """
+        if self.num_samples * self.size > _MAX_AT_ONCE:
+            return self.estimate(item, self.fixed_seed(item))
+        x, valid = self.fitted(item)
+        noise = self.fixed_normals()
+        shape = [noise.shape[0], tf.shape(x)[0], noise.shape[2]]
+        return vars(estimate_from_noise(self.vae, x, tf.broadcast_to(noise, shape))), valid
 
 
 def _fitted(item: tf.Tensor, support: Support, uniforms: Callable[[], tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -13,13 +13,15 @@ from tfvae.likelihoods import draw, log_prob_of_observed, named_parameters
 from tfvae.reparameterization import center, draw_prior, moments, reparameterize
 from tfvae.rows import plain_rows
 
-MOST_AT_ONCE = 10_000  # items of `sample`
+MOST_AT_ONCE = 10_000  # items of `sample` ...
+MOST_NUMBERS = 2**26  # ... and fewer where these are large: of their numbers together
 
 
 @signature("item")
 def serving_default(served: Served, item: tf.Tensor) -> dict[str, tf.Tensor]:
     """How unlike the training data each row is: -log p(x) as `score` estimates it, in nats."""
-    scores = score(served, item, served.fixed_seed(item))
+    estimate, valid = served.fixed_estimate(item)
+    scores = _scores(Estimate(**estimate), valid)
     return {"anomaly_score": -scores["log_likelihood"], "elbo": scores["elbo"], "valid": scores["valid"]}
 
 
@@ -95,9 +97,10 @@ def generate(served: Served, seed: tf.Tensor) -> dict[str, tf.Tensor]:
 @signature("n", "one_seed", batchable=False)
 def sample(served: Served, n: tf.Tensor, seed: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
     """n items as `generate` makes them, from one seed: the first ones are the same however many there are."""
+    most = max(1, min(MOST_AT_ONCE, MOST_NUMBERS // served.size))
     checks = [
-        tf.debugging.assert_non_negative(n, f"n is below 0, expected 0 to {MOST_AT_ONCE}"),
-        tf.debugging.assert_less_equal(n, tf.constant(MOST_AT_ONCE, tf.int64), f"n is above {MOST_AT_ONCE}"),
+        tf.debugging.assert_non_negative(n, f"n is below 0, expected 0 to {most}"),
+        tf.debugging.assert_less_equal(n, tf.constant(most, tf.int64), f"n is above {most}"),
     ]
     # Nothing as large as n is made before n is known to be fit: a graph runs in any order else.
     with tf.control_dependencies([check for check in checks if check is not None]):

@@ -15,7 +15,9 @@ from tfvae.inference.columns import Columns, writing
 from tfvae.inference.inputs import Examples, check_label
 from tfvae.inference.model import Model, seeds
 
-_ROWS = 250  # examples in memory at once
+# Examples that are in memory, and go through the model, at once. Results are the same to the last bit only where a
+# batch has the same size, and a row the same place in it: `tfvae.inference.bulk` keeps to these batches.
+ROWS = 250
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,7 @@ def evenly_spaced(examples: Examples, count: int) -> np.ndarray:
 
 
 def batches(
-    examples: Examples, *, places: np.ndarray | None = None, batch_size: int = _ROWS, progress: str = ""
+    examples: Examples, *, places: np.ndarray | None = None, batch_size: int = ROWS, progress: str = ""
 ) -> Iterator[Batch]:
     """One pass over an input.
 
@@ -137,7 +139,7 @@ def write(
     name: str = "encode",
     label: int | None = None,
     seed: int = 0,
-    batch_size: int = _ROWS,
+    batch_size: int = ROWS,
     progress: bool = False,
 ) -> int:
     """Writes what a signature gives for every example: see `tfvae.inference.columns.writing`.

@@ -5,6 +5,7 @@ To add a format, write a context manager of the file's name that gives a functio
 
 import contextlib
 import csv
+import math
 import os
 import shutil
 import tempfile
@@ -118,7 +119,7 @@ def _csv(path: str) -> Iterator[_Add]:
             if not begun:
                 writer.writerow([head for name, values in rows.items() for head in _heads(name, values.shape[1:])])
                 begun = True
-            flat = [values.reshape(len(values), -1) for values in rows.values()]
+            flat = [values.reshape(len(values), math.prod(values.shape[1:])) for values in rows.values()]
             # `str` of a NumPy number is the shortest text that reads as the same number; truth is 0 or 1.
             flat = [values.astype(np.int8) if values.dtype.kind == "b" else values for values in flat]
             for parts in zip(*flat, strict=True):

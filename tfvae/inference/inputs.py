@@ -186,7 +186,7 @@ def open_input(
             f"{list(model.item_shape)}, as those of {model.origin}"
         )
     if check:
-        _check(model, examples.split, flag, like=own)
+        _check(model, examples.split, flag)
     return dataclasses.replace(examples, labels_of=model) if foreign or not model.config else examples
 
 
@@ -214,15 +214,25 @@ def _opened(config: DataConfig, split: str, *, whole: bool) -> Examples:
     return _opened(dataclasses.replace(config, dequantize=False), split, whole=whole)
 
 
-def _check(model: Model, split: Split, flag: str, *, like: str) -> None:
-    """Raises `InputError` for numbers that the model's items cannot have; `like`: the model's own source."""
+def item_support(model: Model, *, pictures: bool) -> Support:
+    """Where the numbers of a model's items may lie; grey for a model of 0 and 1 is drawn, and so is any number.
+
+    Args:
+      model: the model.
+      pictures: whether they are those of pictures of 256 grey levels.
+    """
     low, high = (
         infinite if limit is None else limit for limit, infinite in ((model.low, -np.inf), (model.high, np.inf))
     )
-    if like == "digits" and high > 1 and split.source.partition(":")[0] in _PICTURES:
+    if _data_config(model).source == "digits" and high > 1 and pictures:
         high = min(high, 16.0)  # grey in 0 ... 255 would be 16 times too bright for counts that have no limit
-    whole = model.step == 1.0 and not model.binary
-    support = Support(low=low, high=high, step=1.0 if whole else 0.0)
+    return Support(low=low, high=high, step=1.0 if model.step == 1.0 and not model.binary else 0.0)
+
+
+def _check(model: Model, split: Split, flag: str) -> None:
+    """Raises `InputError` for numbers that the model's items cannot have."""
+    support = item_support(model, pictures=split.source.partition(":")[0] in _PICTURES)
+    whole = support.step == 1.0
     with readable(split.source):
         for values in split.sample(CHECKED_OF_STREAM):
             fault = support.fault(values)

@@ -125,11 +125,13 @@ def _smallest(cdf: Callable[[tf.Tensor], tf.Tensor], uniforms: tf.Tensor, highes
     low = tf.zeros_like(uniforms) - 1.0  # F(low) < u <= F(high)
     high = tf.math.ceil(highest) + tf.zeros_like(uniforms)
 
-    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, ...]:
         middle = tf.floor((low + high) / 2.0)
         # Where the two have met, the middle is `low`, which stays.
         reached = (cdf(tf.maximum(middle, 0.0)) >= uniforms) & (middle > low)
-        return tf.where(reached, low, tf.maximum(low, middle)), tf.where(reached, middle, high)
+        ends = tf.where(reached, low, tf.maximum(low, middle)), tf.where(reached, middle, high)
+        # A distribution function may know less of its shape than a loop allows.
+        return tuple(tf.ensure_shape(end, uniforms.shape) for end in ends)
 
     # As many as the range needs: 8 for the levels of a byte.
     return tf.while_loop(

@@ -40,7 +40,11 @@ class VampPrior(Prior):
         *,
         examples: Callable[[int], np.ndarray] | None = None,
     ) -> tfd.Distribution:
-        """The distribution of z, `[latent_size]`; raises `InputError` where the encoder's features have no gradient."""
+        """The distribution of z, `[latent_size]`.
+
+        Raises:
+          InputError: where the encoder's features have no gradient, or q(z|x) has a density at its own rows only.
+        """
         shape = (self.num_pseudo_inputs, *item_shape)
         initial = np.zeros(shape, np.float32)
         if examples is not None:
@@ -52,7 +56,14 @@ class VampPrior(Prior):
         start = tf.constant(initial)
         with tf.GradientTape() as tape:
             tape.watch(start)
-            value = tf.reduce_sum(encode(start).log_prob(tf.fill([latent_size], 1.0 / latent_size)))
+            try:
+                # Two z at each of the components, as in the mixture.
+                value = tf.reduce_sum(encode(start).log_prob(tf.fill([2, 1, latent_size], 1.0 / latent_size)))
+            except (tf.errors.InvalidArgumentError, ValueError) as error:
+                raise InputError(
+                    f"model.prior: received {self.tag} for a posterior whose density at a z is known beside its own x "
+                    "only, expected another prior"
+                ) from error
         if tape.gradient(value, start) is None:
             raise InputError(
                 f"model.prior: received {self.tag} for a likelihood whose features of x are codes without a gradient, "

@@ -161,12 +161,14 @@ def write_export(
     step: int,
     version: int | None = None,
     batching: bool = True,
+    licence: str | None = None,
 ) -> str:
     """Exports the model with its card (`tfvae.export.export_saved_model`); returns the folder of the new version."""
     values = config_lib.to_dict(config)
     card = {
         "name": config.name,
         "config": values,
+        "licence": licence,
         "label_names": list(own_label_names(Model.of(vae, config=values))),
         "training": {"steps": step, "seed": config.training.seed, "kl": vae.kl_estimator},
     }

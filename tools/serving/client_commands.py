@@ -2,16 +2,14 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
+from client_checks import Signatures, check_flags, check_inputs, check_output, find, only, seeds
 from client_files import Array, ClientError, is_picture, npz, png, read_image, read_npz, write_atomically
 
-_TYPES = {"DT_FLOAT": "float32", "DT_INT64": "int64", "DT_BOOL": "bool", "DT_STRING": "bytes"}
-
-Signatures = dict[str, dict[str, Any]]
+_SCORES = ("anomaly_score", "elbo", "valid")
 
 
 class Server(Protocol):
@@ -22,11 +20,15 @@ class Server(Protocol):
         ...
 
     def signatures(self) -> Signatures:
-        """The `SignatureDef` of each signature as JSON."""
+        """See `client_checks.described`."""
         ...
 
-    def predict(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
-        """The outputs of a signature."""
+    def predict(self, signature: str, inputs: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """The outputs of a signature, which are named `outputs`."""
+        ...
+
+    def regress(self, signature: str, inputs: dict[str, Array]) -> Array:
+        """What the Regress API gives for examples, of which each row of `inputs` is one: `[rows]`."""
         ...
 
 
@@ -46,9 +48,7 @@ def run(description: str, *, port: int, connect: Callable[[argparse.Namespace], 
     """
     try:
         flags = _parser(description, port=port, rest=rest).parse_args()
-        for name, most in (("port", 65535), ("timeout", 86_400), ("batch_size", 1_000_000)):
-            if not 0 < getattr(flags, name) <= most:
-                raise ClientError(f"--{name}: received {getattr(flags, name)}, expected above 0 and at most {most}")
+        check_flags(flags)
         flags.command(flags, connect)
     except ClientError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -85,10 +85,15 @@ def _parser(description: str, *, port: int, rest: bool) -> argparse.ArgumentPars
     add(score).add_argument("files", nargs="+", metavar="FILE", help="PNG or JPEG, as large as the model's images")
     made = add(generate)
     made.add_argument("--seeds", required=True, help="whole numbers, such as 1,2,3 or 0-63")
-    made.add_argument("--output", required=True, help="a picture, .png, or all outputs, .npz")
-    made.add_argument("--white", type=float, default=1.0, help="number that a .png shows as white (default: 1)")
-    made = add(encode)
-    made.add_argument("--input", required=True, help=".npz with an array for each input of the signature, by its name")
+    drawn = add(sample)
+    drawn.add_argument("--count", type=int, required=True, help="of items")
+    drawn.add_argument("--seed", type=int, required=True, help="of all items: the first are the same for any count")
+    for each in (made, drawn):
+        each.add_argument("--output", required=True, help="a picture, .png, or all outputs, .npz")
+        each.add_argument("--white", type=float, default=1.0, help="number that a .png shows as white (default: 1)")
+    made, scored = add(encode), add(regress)
+    for each in (made, scored):
+        each.add_argument("--input", required=True, help=".npz with an array for each input, by its name")
     made.add_argument("--output", required=True, help=".npz")
     made.add_argument("--signature", default="encode", help="another whose inputs the file holds (default: encode)")
     return parser
@@ -107,37 +112,57 @@ def status(flags: argparse.Namespace, connect: Connect) -> None:
 
 def metadata(flags: argparse.Namespace, connect: Connect) -> None:
     """Prints the inputs and outputs of each signature as JSON."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, signature in sorted(connect(flags).signatures().items()):
-        if not name.startswith("__"):  # which is TensorFlow's own
-            sides = {side: _described(signature[side]) for side in ("inputs", "outputs")}
-            found[name] = {**sides, "method": signature["method_name"]}
+        found[name] = {
+            side: {key: f"{dtype} {shape}" for key, (dtype, shape) in signature[side].items()}
+            for side in ("inputs", "outputs")
+        } | {"method": signature["method"]}
     print(json.dumps(found, indent=2))
 
 
 def score(flags: argparse.Namespace, connect: Connect) -> None:
     """Prints a line for each image file: anomaly_score and elbo in nats, and whether the model can read it."""
     files = [read_image(path) for path in flags.files]
-    given = {"image_bytes": Array("bytes", (len(files),), files)}
-    outputs = _ask(flags, connect(flags), "score_bytes", given)
-    columns = [outputs[name].nested() for name in ("anomaly_score", "elbo", "valid")]
-    print("file\tanomaly_score\telbo\tvalid")
+    server = connect(flags)
+    signature = find(server.signatures(), "score_bytes", "--model")
+    name = only(signature["inputs"].keys() - {"label"}, "inputs of score_bytes")
+    if missing := set(_SCORES) - signature["outputs"].keys():
+        raise ClientError(f"--model: received a model whose score_bytes lacks {sorted(missing)}")
+    outputs = _ask(flags, server, "score_bytes", signature, {name: Array("bytes", (len(files),), files)})
+    columns = [outputs[name].nested() for name in _SCORES]
+    print("\t".join(["file", *_SCORES]))
     for path, *numbers in zip(flags.files, *columns, strict=True):
         print("\t".join([path, *(f"{one:.6g}" if isinstance(one, float) else str(one).lower() for one in numbers)]))
 
 
 def generate(flags: argparse.Namespace, connect: Connect) -> None:
     """Writes what the model makes of seeds, the mean of p(x|z) at z ~ p(z), as a picture or as arrays."""
-    seeds = list(_seeds(flags.seeds))
-    _check_output(flags.output, ".png", ".npz")
-    if not flags.white > 0.0:
-        raise ClientError(f"--white: received {flags.white}, expected a number above 0")
-    given = {"seed": Array("int64", (len(seeds),), seeds)}
-    outputs = _ask(flags, connect(flags), "generate", given)
+    numbers = seeds(flags.seeds)
+    check_output(flags.output, ".png", ".npz")
+    server, given = connect(flags), {"seed": Array("int64", (len(numbers),), numbers)}
+    signature = find(server.signatures(), "generate", "--model")
+    _write_items(flags, given, _ask(flags, server, "generate", signature, given))
+
+
+def sample(flags: argparse.Namespace, connect: Connect) -> None:
+    """Writes items as `generate` makes them, from one seed, by the model, or else by <model>_sample."""
+    check_output(flags.output, ".png", ".npz")
+    server = connect(flags)
+    signatures = server.signatures()
+    if "sample" not in signatures:  # as of an export for a server that merges requests
+        flags.model += "_sample"
+        server = connect(flags)
+        signatures = server.signatures()
+    given = {"n": Array("int64", (), [flags.count]), "seed": Array("int64", (), [flags.seed])}
+    _write_items(flags, {}, _ask(flags, server, "sample", find(signatures, "sample", "--model"), given))
+
+
+def _write_items(flags: argparse.Namespace, given: dict[str, Array], outputs: dict[str, Array]) -> None:
     if flags.output.endswith(".npz"):
         write_atomically(flags.output, npz(given | outputs))
     else:
-        [items] = [array for name, array in outputs.items() if name != "z"]
+        items = outputs[only(outputs.keys() - {"z"}, "outputs")]
         if not is_picture(items):
             shape = list(items.shape[1:])
             raise ClientError(
@@ -149,77 +174,64 @@ def generate(flags: argparse.Namespace, connect: Connect) -> None:
 
 def encode(flags: argparse.Namespace, connect: Connect) -> None:
     """Writes the codes, mean and stddev, of the arrays of a file; or what another signature makes of them."""
-    _check_output(flags.output, ".npz")
+    check_output(flags.output, ".npz")
     given = read_npz(flags.input)
     server = connect(flags)
-    signatures = server.signatures()
-    if flags.signature not in signatures:
-        names = ", ".join(sorted(name for name in signatures if not name.startswith("__")))
-        raise ClientError(f"--signature: received {flags.signature!r}, expected one of: {names}")
-    _check_inputs(given, signatures[flags.signature]["inputs"], labelled=flags.label is not None)
-    write_atomically(flags.output, npz(_ask(flags, server, flags.signature, given)))
+    signature = find(server.signatures(), flags.signature, "--signature")
+    for name, (_, shape) in signature["inputs"].items():
+        if not shape:
+            raise ClientError(
+                f"--signature: received {flags.signature!r}, whose {name!r} is one number, expected a signature of rows"
+            )
+    write_atomically(flags.output, npz(_ask(flags, server, flags.signature, signature, given)))
     print(flags.output)
 
 
-def _ask(flags: argparse.Namespace, server: Server, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
-    """The outputs for all rows, of which a request carries no more than a server merges into a batch."""
-    count = next(iter(inputs.values())).shape[0]
-    if flags.label is not None:
-        inputs = inputs | {"label": Array("int64", (count,), [flags.label] * count)}
+def regress(flags: argparse.Namespace, connect: Connect) -> None:
+    """Prints a line for each item of a file: its anomaly_score in nats, by TensorFlow Serving's Regress API."""
+    given, server = read_npz(flags.input), connect(flags)
+    signatures = server.signatures()
+    find(signatures, "regress", "--model")
+    # Examples have no shapes of their own: the items are those of the model's other signatures.
+    expected = find(signatures, "serving_default", "--model")["inputs"]
+    found: list[float] = []
+    for some in _requests(flags, given, expected):
+        scores = server.regress("regress", some)
+        _check_rows({"regress": scores}, some)
+        found += scores.values
+    print("row\tanomaly_score")
+    for row, one in enumerate(found):
+        print(f"{row}\t{one:.6g}")
+
+
+def _ask(
+    flags: argparse.Namespace, server: Server, name: str, signature: dict[str, Any], inputs: dict[str, Array]
+) -> dict[str, Array]:
+    """The outputs for all rows."""
     parts = []
-    for start in range(0, count, flags.batch_size):
-        some = {name: array.rows(start, start + flags.batch_size) for name, array in inputs.items()}
-        parts.append(server.predict(signature, some))
-    return {name: Array.joined([part[name] for part in parts]) for name in parts[0]}
+    for some in _requests(flags, inputs, signature["inputs"]):
+        parts.append(server.predict(name, some, list(signature["outputs"])))
+        _check_rows(parts[-1], some)
+    return {key: Array.joined([part[key] for part in parts]) for key in parts[0]}
 
 
-def _described(side: dict[str, Any]) -> dict[str, str]:
-    """Type and shape of each tensor, as `DT_FLOAT [-1, 8, 8, 1]`."""
-    return {name: f"{info['dtype']} {_shape(info)}" for name, info in sorted(side.items())}
+def _requests(flags: argparse.Namespace, inputs: dict[str, Array], expected: Any) -> list[dict[str, Array]]:
+    """Checked inputs, of which a request carries no more rows than a server merges into a batch."""
+    counts = [array.shape[0] for array in inputs.values() if array.shape]
+    if flags.label is not None:
+        shape = (counts[0],) if counts else ()
+        inputs = inputs | {"label": Array("int64", shape, [flags.label] * (counts[0] if counts else 1))}
+    check_inputs(inputs, expected, "--input" if "input" in flags else "--model")
+    if not counts:
+        return [inputs]
+    starts = range(0, counts[0], flags.batch_size)
+    return [{name: array.rows(at, at + flags.batch_size) for name, array in inputs.items()} for at in starts]
 
 
-def _shape(info: dict[str, Any]) -> list[int]:
-    return [int(size["size"]) for size in info["tensor_shape"].get("dim", [])]
-
-
-def _check_inputs(given: dict[str, Array], expected: dict[str, Any], *, labelled: bool) -> None:
-    """Checks the arrays of a file against the inputs of a signature."""
-    wanted = expected.keys() - ({"label"} if labelled else set())
-    if given.keys() != wanted:
-        raise ClientError(f"--input: holds {sorted(given)}, expected arrays with the names {sorted(wanted)}")
-    for name, array in given.items():
-        dtype, shape = _TYPES.get(expected[name]["dtype"], expected[name]["dtype"]), _shape(expected[name])
-        if array.dtype != dtype:
-            scaled = " (bytes of grey levels: divided by 255, if the model card's range is [0, 1])"
-            hint = scaled if (array.dtype, dtype) == ("int64", "float32") else ""
-            raise ClientError(f"--input: {name!r} is of type {array.dtype}, expected {dtype}{hint}")
-        fits = len(array.shape) == len(shape) and all(n in (-1, m) for n, m in zip(shape, array.shape, strict=True))
-        if not fits or not shape or array.shape[0] < 1:
-            raise ClientError(
-                f"--input: {name!r} has the shape {list(array.shape)}, expected {shape} with a row or more"
-            )
-    counts = {array.shape[0] for array in given.values()}
-    if len(counts) > 1:
-        raise ClientError(f"--input: arrays with {sorted(counts)} rows, expected the same number in all")
-
-
-def _seeds(text: str) -> Iterator[int]:
-    """The numbers of a list such as 1,2,3 or 0-63."""
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ClientError(f"--seeds: received {text!r}, expected whole numbers such as 1,2,3 or 0-63")
-        yield from range(int(first), int(last if dash else first) + 1)
-
-
-def _check_output(path: str, *suffixes: str) -> None:
-    """Checks, before a server is asked, that a file could be written."""
-    folder = os.path.dirname(path) or "."
-    if not path.endswith(suffixes) or os.path.isdir(path):
-        raise ClientError(
-            f"--output: received {path!r}, expected the name of a file that ends in {' or '.join(suffixes)}"
-        )
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ClientError(
-            f"--output: received {path!r}, expected a file in a folder that is there and can be written to"
-        )
+def _check_rows(outputs: dict[str, Array], inputs: dict[str, Array]) -> None:
+    """Checks an answer: as many rows as were sent, or as many as were asked for."""
+    count = next((array.shape[0] for array in inputs.values() if array.shape), None)
+    count = inputs["n"].values[0] if count is None else count
+    for name, array in outputs.items():
+        if array.shape[:1] != (count,):
+            raise ClientError(f"the server's {name!r} has the shape {list(array.shape)}, expected {count} rows")

@@ -23,12 +23,21 @@ _TYPES = {
     "u1": ("B", "int64"), "u2": ("H", "int64"), "u4": ("I", "int64"), "u8": ("Q", "int64"),
 }  # fmt: skip
 _WRITTEN = {"float32": ("<f4", "f"), "int64": ("<i8", "q"), "bool": ("|b1", "?")}
+INT64 = range(-(2**63), 2**63)
+_LARGEST = 3.4028235e38  # that float32 holds
 _COLOR_TYPES = {1: 0, 3: 2, 4: 6}  # channels: a PNG's number for them
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # what a file begins with
 
 
 class ClientError(Exception):
     """What a user is told in one line."""
+
+
+def _holds(dtype: str, values: Iterable[Any]) -> bool:
+    """Whether a type has room for all numbers: NaN and infinite ones are numbers of a float."""
+    if dtype == "int64":
+        return all(INT64[0] <= value <= INT64[-1] for value in values)
+    return dtype == "bool" or not any(_LARGEST < abs(value) < math.inf for value in values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +56,22 @@ class Array:
 
     @classmethod
     def of(cls, nested: Any) -> "Array":
-        """An array of nested lists, of the type of their first value."""
+        """An array of nested lists of one type; whole numbers among floats are floats."""
         shape: list[int] = []
         values = [nested]
         while values and isinstance(values[0], list):
             shape.append(len(values[0]))
+            if any(not isinstance(part, list) or len(part) != shape[-1] for part in values):
+                raise ValueError("lists of different lengths")
             values = [one for part in values for one in part]
-        kind = type(values[0]) if values else float
+        kinds = {type(value) for value in values} or {float}
+        if kinds == {int, float}:
+            kinds = {float}
+        kind = kinds.pop() if len(kinds) == 1 else object
         dtype = {bool: "bool", int: "int64", float: "float32"}.get(kind)
-        if dtype is None or len(values) != math.prod(shape):
-            raise ClientError("the server's answer holds something that is no array of numbers")
-        return cls(dtype, tuple(shape), values)
+        if dtype is None or len(values) != math.prod(shape) or not _holds(dtype, values):
+            raise ValueError("something that is no array of numbers")
+        return cls(dtype, tuple(shape), [float(value) for value in values] if kind is float else values)
 
     @classmethod
     def joined(cls, parts: Sequence["Array"]) -> "Array":
@@ -138,7 +152,10 @@ def _array(data: bytes) -> Array:
     if head["fortran_order"] and len(shape) > 1:
         raise ValueError("an array in Fortran's order")
     code, dtype = _TYPES[kind]
-    return Array(dtype, shape, struct.unpack(f"{order}{math.prod(shape)}{code}", data[stop:]))
+    values = struct.unpack(f"{order}{math.prod(shape)}{code}", data[stop:])
+    if not _holds(dtype, values):
+        raise ValueError(f"a number that {dtype} does not hold")
+    return Array(dtype, shape, values)
 
 
 def npz(arrays: dict[str, Array]) -> bytes:
@@ -164,7 +181,7 @@ def png(images: Array, *, white: float) -> bytes:
     """
     count, height, width, channels = images.shape
     columns = math.ceil(math.sqrt(count))
-    pixels = bytes(min(max(round(255.0 * value / white), 0), 255) for value in images.values)
+    pixels = bytes(round(min(255.0, max(0.0, 255.0 * (value / white)))) for value in images.values)  # NaN is black
     size = width * channels
     lines = bytearray()
     for first in range(0, count, columns):

@@ -3,7 +3,9 @@
   python grpc_client.py status
   python grpc_client.py score photo.png --version_label=stable
   python grpc_client.py generate --seeds=0-63 --output=made.png
+  python grpc_client.py sample --count=16 --seed=1 --output=made.png
   python grpc_client.py encode --input=images.npz --output=codes.npz
+  python grpc_client.py regress --input=images.npz
 
 Each command has --help. An error is one line, and the exit code 1.
 """
@@ -12,10 +14,11 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import client_commands
+from client_checks import described
 from client_files import Array, ClientError
 
 
@@ -57,9 +60,9 @@ class GrpcServer:
         self._name(request.model_spec)
         found = get_model_metadata_pb2.SignatureDefMap()
         self._send(self.predictions.GetModelMetadata, request).metadata["signature_def"].Unpack(found)
-        return _json(found)["signature_def"]
+        return described(_json(found)["signature_def"])
 
-    def predict(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
+    def predict(self, signature: str, inputs: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """See `client_commands.Server`."""
         import numpy as np
         import tensorflow as tf
@@ -72,8 +75,26 @@ class GrpcServer:
             values = np.array(array.values, object if array.dtype == "bytes" else array.dtype).reshape(array.shape)
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
         response = self._send(self.predictions.Predict, request)
-        outputs = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
-        return {name: Array(value.dtype.name, value.shape, value.ravel().tolist()) for name, value in outputs.items()}
+        try:
+            found = {name: tf.make_ndarray(response.outputs[name]) for name in outputs}
+        except (TypeError, ValueError) as error:
+            raise ClientError(f"{self.address}: expected a model server's answer ({error})") from error
+        return {name: Array(value.dtype.name, value.shape, value.ravel().tolist()) for name, value in found.items()}
+
+    def regress(self, signature: str, inputs: dict[str, Array]) -> Array:
+        """See `client_commands.Server`."""
+        from tensorflow_serving.apis import regression_pb2
+
+        request = regression_pb2.RegressionRequest()
+        self._name(request.model_spec)
+        request.model_spec.signature_name = signature
+        for row in range(next(iter(inputs.values())).shape[0]):
+            features = request.input.example_list.examples.add().features.feature
+            for name, array in inputs.items():
+                kind = "float_list" if array.dtype == "float32" else "int64_list"
+                getattr(features[name], kind).value.extend(array.rows(row, row + 1).values)
+        found = [one.value for one in self._send(self.predictions.Regress, request).result.regressions]
+        return Array("float32", (len(found),), found)
 
     def _name(self, spec: Any) -> None:
         """Fills in a `ModelSpec`."""

@@ -4,7 +4,8 @@ The input, a folder of images or TFRecord files, is cut into units of equal size
 bad-00012-of-00100.jsonl, with a line for each that says where it is and why it is bad; then the others become a part,
 part-00012-of-00100.tfrecord, with the columns of `tfvae.inference.codes.write`, bit for bit. Where the part is, the
 unit is done: a run that was interrupted, and is started again, does the others, and each unit gives the same bytes
-whoever does it. manifest.json says what the parts are of, and a run of anything else is refused. At the end the files
+whoever does it. manifest.json says what the parts are of, and a run of anything else is refused; index.json where the
+records of TFRecord files lie, which are not read again for it while their sizes and times stay. At the end the files
 are counted: each record of the input is a row or a bad one, which summary.json says.
 
 The input and the output may lie wherever `tf.io.gfile` reads and writes; the model must be in the same folder of each
@@ -41,6 +42,7 @@ class Request:
       shards: parts of the output, and units of the work.
       format: of the parts, the suffix of a file of columns.
       pipeline_options: of Beam, as on a command line.
+      levels: of bytes: 2, 0 and 1, or 256; None: 2 where the first records hold no others, else 256.
       workdir: of a training run, which is refused.
       others: flags that are given and are of all examples together.
     """
@@ -54,6 +56,7 @@ class Request:
     seed: int = 0
     format: str = "tfrecord"
     pipeline_options: str = ""
+    levels: int | None = None
     workdir: str | None = None
     others: tuple[str, ...] = ()
 
@@ -82,6 +85,8 @@ class Request:
             raise InputError(
                 f"--format: received {self.format!r}, expected one of: {', '.join(f[1:] for f in FORMATS)}"
             )
+        if self.levels not in (None, 2, 256):
+            raise InputError(f"--levels: received {self.levels}, expected 2 (bytes of 0 and 1) or 256")
         check_signature(self.signature)
 
     @property

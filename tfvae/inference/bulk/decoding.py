@@ -16,6 +16,7 @@ from tfvae.data.paths import first_line
 from tfvae.data.storage import Stream
 from tfvae.export.serialized import rows_apart
 from tfvae.inference.bulk import reading
+from tfvae.inference.bulk.failures import OF_ONE_FILE, reason
 from tfvae.inference.bulk.forms import ENCODED, FILES, NUMBERS, Form, features_of, read_file
 from tfvae.inference.bulk.reading import Fault, Record
 from tfvae.inference.inputs import Examples
@@ -29,7 +30,7 @@ class Decoded(NamedTuple):
 
     Attributes:
       values: `[n, *item_shape]`, as they are stored; 0 of those that could not be had.
-      labels: int64 `[n]`, None where the input has none.
+      labels: int64 `[n]`, None where the input has none; -1 of a record that has none and needs none.
       faults: of each record, None of a good one.
     """
 
@@ -50,7 +51,7 @@ class Files:
         self._shape, self._labelled = model.item_shape, form.labelled
 
     def __call__(self, records: Sequence[Record]) -> Decoded:
-        """The values of records."""
+        """The values of records; raises `InputError` where a disk or a network fails."""
         values, faults = np.zeros((len(records), *self._shape), np.uint8), []
         with ThreadPoolExecutor(_THREADS) as pool:
             for number, found in enumerate(pool.map(self._one, records)):
@@ -61,7 +62,10 @@ class Files:
         return Decoded(values, labels, faults)
 
     def _one(self, record: Record) -> np.ndarray | Fault:
-        data = read_file(record.file)
+        try:
+            data = read_file(record.file)
+        except OF_ONE_FILE as error:
+            return Fault(reading.UNREADABLE, reason(error))
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
                 return self._pixels(image)
@@ -70,13 +74,13 @@ class Files:
             return Fault(reading.UNDECODABLE, re.sub(r" <.*?>", "", first_line(error)))  # no address in memory
 
     def _pixels(self, image: Image.Image) -> np.ndarray | Fault:
-        shape = folder._shape(image)
+        shape = folder.image_shape(image)
         fitted = (*(self._config.resize or shape[:2]), 1 if self._config.grayscale else shape[2])
         if fitted != self._shape:
             return Fault(reading.OTHER_SHAPE, f"{list(shape)}, expected {list(self._shape)}")
         if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):  # of these Pillow only warns
             raise ValueError(f"{image.width} x {image.height} pixels, which may be an attack")
-        pixels = folder._pixels(image)
+        pixels = folder.image_pixels(image)
         if pixels.shape == self._shape:
             return pixels
         return pipeline.fit_images(tf.constant(pixels), self._config).numpy()
@@ -85,13 +89,18 @@ class Files:
 class _Serialized:
     """Decodes tf.Examples: many at once in a graph, which tells of those that fail only that they do."""
 
-    def __init__(self, model: Model, kinds: dict[str, str], dtype: tf.DType) -> None:
-        """Args: kinds: the lists that features are of, `bytes_list`, `float_list` or `int64_list`."""
-        self._kinds, self._shape, self.dtype = kinds, model.item_shape, np.dtype(dtype.as_numpy_dtype)
-        missing = [tf.zeros(model.item_shape, dtype), tf.constant(0, tf.int64), tf.constant(False)]
+    def __init__(self, model: Model, form: Form, kinds: dict[str, str], dtype: tf.DType) -> None:
+        """Args: kinds: the lists that an item's features are of, `bytes_list`, `float_list` or `int64_list`."""
+        self._kinds = kinds | ({"label": "int64_list"} if form.labelled and form.needs_label else {})
+        self._shape, self.dtype, self._labelled = model.item_shape, np.dtype(dtype.as_numpy_dtype), form.labelled
+        none = tf.constant(-1, tf.int64)
+        missing = [tf.zeros(model.item_shape, dtype), none, tf.constant(False)]
 
         def run(data: tf.Tensor) -> list[tf.Tensor]:
-            return rows_apart(lambda one: [*self.parse(one), tf.constant(True)], data, missing)
+            values, labels, good = rows_apart(lambda one: [*self.parse(one), tf.constant(True)], data, missing)
+            if form.labelled and not form.needs_label:
+                (labels,) = rows_apart(lambda one: [_label(one)], data, [none])
+            return [values, labels, good]
 
         self._run = tf.function(run, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
@@ -112,7 +121,7 @@ class _Serialized:
         data = [record.data for record in records]
         values, labels, good = (value.numpy() for value in self._run(tf.constant(data, tf.string)))
         faults = [None if fine else self._fault(one) for fine, one in zip(good, data, strict=True)]
-        return Decoded(values, labels if "label" in self._kinds else None, faults)
+        return Decoded(values, labels if self._labelled else None, faults)
 
     def _fault(self, data: bytes | None) -> Fault:
         assert data is not None
@@ -137,6 +146,11 @@ class _Serialized:
         return 1
 
 
+def _label(data: tf.Tensor) -> tf.Tensor:
+    """The label of a serialized tf.Example, int64; raises where there is none, or another number than one."""
+    return tf.io.parse_single_example(data, {"label": tf.io.FixedLenFeature([], tf.int64)})["label"]
+
+
 class Encoded(_Serialized):
     """tf.Examples as the source `tfrecord:` reads them: an `image`, encoded or raw, and perhaps a `label`."""
 
@@ -148,9 +162,7 @@ class Encoded(_Serialized):
         kinds = {"image": "bytes_list"}
         if self._raw:
             kinds |= dict.fromkeys(("height", "width", "channels"), "int64_list")
-        if form.labelled:
-            kinds["label"] = "int64_list"
-        super().__init__(model, kinds, tf.uint8)
+        super().__init__(model, form, kinds, tf.uint8)
 
     def parse(self, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._decode(data)
@@ -174,8 +186,7 @@ class Numbers(_Serialized):
 
     def __init__(self, model: Model, form: Form, examples: Examples) -> None:
         self._name, self._size = model.item_name, model.dimensions
-        kinds = {self._name: "float_list"} | ({"label": "int64_list"} if form.labelled else {})
-        super().__init__(model, kinds, tf.float32)
+        super().__init__(model, form, {self._name: "float_list"}, tf.float32)
 
     def parse(self, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features = {self._name: tf.io.FixedLenFeature([self._size], tf.float32)}

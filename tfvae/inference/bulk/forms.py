@@ -1,9 +1,11 @@
 """What the records of an input look like, which the first that can be read shows."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.io.gfile import GFile
 
-from tfvae.data.paths import first_line
 from tfvae.errors import InputError
 from tfvae.files import npz, write_atomically
+from tfvae.inference.bulk.failures import FAILURES, OF_ONE_FILE, READABLE, in_one_line, reason
 from tfvae.inference.bulk.reading import Record
 from tfvae.inference.inputs import Examples, open_input
 from tfvae.inference.model import Model
@@ -21,6 +23,7 @@ from tfvae.inference.model import Model
 ENCODED, NUMBERS, FILES = "encoded", "numbers", "files"
 
 _TRIED = 100  # records among which there must be one that can be read
+_PAUSE = 0.1  # seconds before a file that could not be read is read again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +35,19 @@ class Form:
         name of the model's items, as the signature `regress` takes them; `FILES`: PNG and JPEG files.
       data: of the record that shows it.
       file: which holds that, for messages.
-      labelled: whether all have a label.
+      labelled: whether that has a label.
+      needs_label: whether the model is given those of the records; else -1 is written where a record has none.
       num_levels: integers are below it; None: floats.
+      by_first: whether it is 2 because the first records hold no other bytes than 0 and 1, and nobody said so.
     """
 
     kind: str
     data: bytes
     file: str
     labelled: bool
+    needs_label: bool = False
     num_levels: int | None = None
+    by_first: bool = False
 
     def opened(self, model: Model) -> Examples:
         """The one record as an input of its own, so that all are prepared as such an input is.
@@ -66,7 +73,8 @@ class Form:
         elif self.kind == ENCODED:
             path += ".tfrecord"
             with tf.io.TFRecordWriter(path) as writer:
-                writer.write(self.data)
+                # What reads it asks each record for what this one has.
+                writer.write(self.data if self.needs_label else _without_label(self.data))
         else:
             path += ".npz"
             values = np.array(features_of(self.data)[model.item_name].float_list.value, np.float32)
@@ -80,8 +88,13 @@ class Form:
         return path
 
 
-def find(model: Model, records: Iterable[Record]) -> Form:
+def find(model: Model, records: Iterable[Record], *, needs_label: bool) -> Form:
     """The form of an input: that of the first of its sound records that the model can take.
+
+    Args:
+      model: the model.
+      records: those of the input.
+      needs_label: see `Form`.
 
     Raises:
       InputError: where none of the first ones can be taken; it says what is wrong with the very first.
@@ -89,7 +102,7 @@ def find(model: Model, records: Iterable[Record]) -> Form:
     refused: InputError | None = None
     for record in itertools.islice(records, _TRIED):
         try:
-            form = _form(model, record)
+            form = dataclasses.replace(_form(model, record), needs_label=needs_label)
             return dataclasses.replace(form, num_levels=form.opened(model).split.preparation.num_levels)
         except InputError as error:
             refused = refused or error
@@ -98,7 +111,8 @@ def find(model: Model, records: Iterable[Record]) -> Form:
 
 def _form(model: Model, record: Record) -> Form:
     if record.data is None:
-        return Form(FILES, read_file(record.file), record.file, record.label is not None)
+        with in_one_line("--input", record.file):
+            return Form(FILES, read_file(record.file), record.file, record.label is not None)
     features = features_of(record.data)
     kinds = {name: feature.WhichOneof("kind") for name, feature in features.items()}
     if kinds.get("image") == "bytes_list":
@@ -120,10 +134,31 @@ def features_of(data: bytes) -> dict[str, Any]:
         return {}
 
 
+def _without_label(data: bytes) -> bytes:
+    example = tf.train.Example.FromString(data)
+    example.features.feature.pop("label", None)
+    return example.SerializeToString()
+
+
 def read_file(path: str) -> bytes:
-    """All bytes of a file; raises `InputError` where it is not there, as no record is bad because a disk is."""
+    """All bytes of a file, which is read twice before it is given up.
+
+    Raises:
+      OF_ONE_FILE: where this file cannot be read, whatever may be of others.
+      InputError: where a disk or a network fails: no record is bad because of that.
+    """
+    with contextlib.suppress(*FAILURES):
+        return _content(path)
+    time.sleep(_PAUSE)
     try:
-        with GFile(path, "rb") as file:
-            return file.read()
-    except tf.errors.OpError as error:
-        raise InputError(f"--input: {path}: received {first_line(error)}, expected a file that can be read") from error
+        return _content(path)
+    except OF_ONE_FILE:
+        raise
+    except FAILURES as error:
+        raise InputError(f"--input: {path}: received {reason(error)}, expected {READABLE}") from error
+
+
+def _content(path: str) -> bytes:
+    path.encode()  # see `records.frames`
+    with GFile(path, "rb") as file:
+        return file.read()

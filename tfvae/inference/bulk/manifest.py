@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import tempfile
@@ -15,11 +16,13 @@ from tensorflow.io import gfile
 
 import tfvae
 from tfvae.errors import InputError
+from tfvae.inference.bulk.failures import FAILURES, WRITABLE, in_one_line
 from tfvae.inference.bulk.job import TEMPORARY, Job, write
+from tfvae.inference.bulk.reading import DAMAGED
 from tfvae.inference.bulk.records import frames
-from tfvae.inference.bulk.units import Index, Listing, Unit, is_remote
+from tfvae.inference.bulk.units import Index, Listing, Scan, Unit, is_remote
 
-MANIFEST, SUMMARY, FILES = "manifest.json", "summary.json", "files.jsonl"
+MANIFEST, SUMMARY, FILES, SCANS = "manifest.json", "summary.json", "files.jsonl", "index.json"
 
 
 def describe(job: Job, found: Listing, index: Index) -> dict[str, Any]:
@@ -37,6 +40,7 @@ def describe(job: Job, found: Listing, index: Index) -> dict[str, Any]:
         "seed": job.seed,
         "format": job.suffix[1:],
         "shards": job.shards,
+        "levels": job.form.num_levels,
         "input": {
             "kind": found.kind,
             "records": index.total,
@@ -51,8 +55,14 @@ def check(output: str, manifest: dict[str, Any]) -> None:
     """Checks that a folder is of this manifest, or is empty or missing.
 
     Raises:
-      InputError: where it holds parts of other data, of another model or of other settings, or files of another kind.
+      InputError: where it holds parts of other data, of another model or of other settings, or files of another kind;
+        or cannot be read.
     """
+    with in_one_line("--output", output):
+        _check(output, manifest)
+
+
+def _check(output: str, manifest: dict[str, Any]) -> None:
     there = _names(output)
     if MANIFEST not in there:
         if there:
@@ -79,19 +89,41 @@ def check(output: str, manifest: dict[str, Any]) -> None:
             )
 
 
-def begin(output: str, manifest: dict[str, Any]) -> None:
-    """Makes the folder and the manifest, and removes what an earlier run left half-written."""
-    gfile.makedirs(output)
-    for name in gfile.listdir(output):
-        path = os.path.join(output, name.rstrip("/"))
-        if name.startswith(TEMPORARY):
-            (gfile.rmtree if gfile.isdir(path) else gfile.remove)(path)
-    write(os.path.join(output, MANIFEST), _json(manifest))
+def scans(output: str) -> dict[str, Scan]:
+    """What an earlier run found in the input's files, by path; nothing where there was none."""
+    with contextlib.suppress(*FAILURES, ValueError, TypeError, KeyError, AttributeError):
+        with gfile.GFile(os.path.join(output, SCANS), "r") as file:
+            found = json.load(file)
+        return {path: Scan(**values | {"marks": tuple(values["marks"])}) for path, values in found.items()}
+    return {}
+
+
+def begin(output: str, manifest: dict[str, Any], known: dict[str, Scan]) -> None:
+    """Makes the folder and the manifest, and removes what an earlier run left half-written.
+
+    Args:
+      output: the folder.
+      manifest: of `describe`.
+      known: of TFRecord files, for `scans` of the next run; may be empty.
+
+    Raises:
+      InputError: where the folder cannot be written to.
+    """
+    with in_one_line("--output", output, WRITABLE):
+        gfile.makedirs(output)
+        for name in gfile.listdir(output):
+            path = os.path.join(output, name.rstrip("/"))
+            if name.startswith(TEMPORARY):
+                (gfile.rmtree if gfile.isdir(path) else gfile.remove)(path)
+        write(os.path.join(output, MANIFEST), _json(manifest))
+        if known:
+            write(os.path.join(output, SCANS), json.dumps({k: dataclasses.asdict(v) for k, v in known.items()}) + "\n")
 
 
 def undone(job: Job, units: Sequence[Unit]) -> list[Unit]:
     """The units whose part is not there."""
-    there = _names(job.output)
+    with in_one_line("--output", job.output):
+        there = _names(job.output)
     return [unit for unit in units if os.path.basename(job.part(unit)) not in there]
 
 
@@ -99,10 +131,12 @@ def finish(job: Job, units: Sequence[Unit]) -> dict[str, Any]:
     """Counts what the files of a job hold, and writes that where nothing is missing.
 
     Returns:
-      `read`, `written` and `bad` records, and `reasons`, the number of bad ones for each reason.
+      `read`, `written` and `bad` records, and `reasons`, the number of bad ones for each reason; `note` where frames
+      are damaged, as one of them may stand for several records.
 
     Raises:
-      InputError: where a part is not there, or the numbers of rows and of bad records are not that of the unit's.
+      InputError: where a part is not there, or the numbers of rows and of bad records are not that of the unit's; or
+        the folder cannot be written to.
     """
     missing = undone(job, units)
     if missing:
@@ -114,6 +148,8 @@ def finish(job: Job, units: Sequence[Unit]) -> dict[str, Any]:
     for unit in units:
         try:
             rows, bad = _rows(job.part(unit)), _reasons(job.bad(unit))
+        except InputError:
+            raise
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise InputError(f"--output: {job.part(unit)}: received a damaged part ({error}): {_AGAIN}") from error
         if rows + len(bad) != unit.count:
@@ -124,13 +160,16 @@ def finish(job: Job, units: Sequence[Unit]) -> dict[str, Any]:
         written += rows
         reasons.update(bad)
     bad_ones = sum(reasons.values())
-    figures = {
+    figures: dict[str, Any] = {
         "read": written + bad_ones,
         "written": written,
         "bad": bad_ones,
         "reasons": dict(sorted(reasons.items())),
     }
-    write(os.path.join(job.output, SUMMARY), _json(figures))
+    if reasons[DAMAGED]:
+        figures["note"] = f"one {DAMAGED} is one damaged stretch of a file, which may have been several records"
+    with in_one_line("--output", os.path.join(job.output, SUMMARY), WRITABLE):
+        write(os.path.join(job.output, SUMMARY), _json(figures))
     return figures
 
 
@@ -148,7 +187,7 @@ def _rows(path: str) -> int:
     """Rows of a part."""
     kind = os.path.splitext(path)[1]
     if kind == ".tfrecord":
-        faults = [frame.fault for frame in frames(path, data=False)]
+        faults = [frame.fault for frame in frames(path, data=False, flag="--output")]
         if any(faults):
             raise ValueError(next(fault for fault in faults if fault))
         return len(faults)

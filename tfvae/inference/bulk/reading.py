@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from tensorflow.io.gfile import GFile
 
 from tfvae.errors import InputError
+from tfvae.inference.bulk.failures import in_one_line
 from tfvae.inference.bulk.records import frames
 from tfvae.inference.bulk.units import IMAGES, Piece, Unit
 
 # Why a record is set aside.
 DAMAGED = "damaged_frame"
+UNREADABLE = "unreadable"
 NO_EXAMPLE = "not_an_example"
 MISSING, WRONG_TYPE, WRONG_SIZE = "missing_feature", "wrong_type", "wrong_size"
 UNDECODABLE, OTHER_SHAPE = "undecodable_image", "other_shape"
@@ -58,7 +60,7 @@ def read(unit: Unit, kind: str) -> Iterator[Record]:
     """The records of a unit in their order.
 
     Raises:
-      InputError: where a file holds fewer than it did when the units were made.
+      InputError: where a file cannot be read, or holds fewer than it did when the units were made.
     """
     place = unit.first
     for piece in unit.pieces:
@@ -84,7 +86,7 @@ def _records(piece: Piece, place: int) -> Iterator[Record]:
 
 
 def _images(piece: Piece, place: int) -> Iterator[Record]:
-    with GFile(piece.file, "rb") as lines:
+    with in_one_line("--output", piece.file), GFile(piece.file, "rb") as lines:
         lines.seek(piece.offset)
         for number in itertools.count(-piece.skip):
             line = lines.readline()

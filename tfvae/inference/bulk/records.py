@@ -13,13 +13,16 @@ import google_crc32c
 import numpy as np
 from tensorflow.io.gfile import GFile
 
+from tfvae.inference.bulk.failures import in_one_line
+
 _HEAD, _FOOT = 12, 4  # bytes before and after the data
 _BLOCK = 2**19  # bytes that are read at once
 _MOST = 2**31  # bytes of data: no message of protocol buffers, and so no tf.Example, is as long
 
-HEAD, DATA, END, LONG = (
+HEAD, DATA, CUT, END, LONG = (
     "the checksum of its length is wrong",
     "the checksum of its data is wrong",
+    "another frame begins inside it",
     "the file ends inside it",
     f"its data are as long as no message can be, {_MOST} bytes or more",
 )
@@ -49,23 +52,29 @@ def masked_crc(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def frames(path: str, start: int = 0, *, data: bool = True) -> Iterator[Frame]:
+def frames(path: str, start: int = 0, *, data: bool = True, flag: str = "--input") -> Iterator[Frame]:
     """The frames of a file; each byte from `start` on is in one of them.
 
-    A frame whose length is damaged goes up to the next head that is sound, or to the end, and may so stand for several.
-    The frames are the same from wherever the reading starts.
+    A frame whose length is damaged, or longer than what is there of it, goes up to the next head that is sound, or to
+    the end, and may so stand for several. The frames are the same from wherever the reading starts.
 
     Args:
       path: of the file; also on a filesystem that `tf.io.gfile` knows.
       start: the offset of a frame.
-      data: whether to read data and check it; without, heads alone are looked at.
+      data: whether to read data and check it; without, heads alone are looked at where the next one is sound.
+      flag: that the file is of, for messages.
+
+    Raises:
+      InputError: where the file cannot be read.
     """
-    with GFile(path, "rb") as file:
-        size, window = file.size(), _Window(file)
-        while start < size:
-            frame = _frame(window, start, size, data)
-            yield frame
-            start += frame.size
+    with in_one_line(flag, path):
+        path.encode()  # what is no UTF-8 TensorFlow calls an argument of a wrong type
+        with GFile(path, "rb") as file:
+            size, window = file.size(), _Window(file)
+            while start < size:
+                frame = _frame(window, start, size, data)
+                yield frame
+                start += frame.size
 
 
 class _Window:
@@ -92,17 +101,31 @@ def _frame(window: _Window, offset: int, size: int, data: bool) -> Frame:
     if masked_crc(head[:8]) != checksum:
         return Frame(offset, _next_head(window, offset + 1, size) - offset, None, b"", HEAD)
     whole = _HEAD + length + _FOOT
-    if whole > size - offset:
-        return Frame(offset, size - offset, None, b"", END)
+    after = offset + whole
+    if after > size:
+        return _cut(window, offset, size)
     if length >= _MOST:
         return Frame(offset, whole, None, b"", LONG)
-    if not data:
-        return Frame(offset, whole, None, window(offset + whole - _FOOT, _FOOT), "")
+    if not data and _follows(window, after, size):
+        return Frame(offset, whole, None, window(after - _FOOT, _FOOT), "")
     found = window(offset + _HEAD, length + _FOOT)
     content, foot = found[:length], found[length:]
-    if masked_crc(content) != struct.unpack("<I", foot)[0]:
-        return Frame(offset, whole, None, foot, DATA)
-    return Frame(offset, whole, content, foot, "")
+    if masked_crc(content) == struct.unpack("<I", foot)[0]:
+        return Frame(offset, whole, content if data else None, foot, "")
+    # Where nothing sound follows, the frame is not as long as it says: a file was cut, and another put behind it.
+    return Frame(offset, whole, None, foot, DATA) if _follows(window, after, size) else _cut(window, offset, size)
+
+
+def _follows(window: _Window, offset: int, size: int) -> bool:
+    """Whether the file ends at an offset, or has a sound head there."""
+    head = window(offset, _HEAD)
+    return offset == size or (len(head) == _HEAD and masked_crc(head[:8]) == struct.unpack("<I", head[8:])[0])
+
+
+def _cut(window: _Window, offset: int, size: int) -> Frame:
+    """A frame that is longer than what is there of it."""
+    end = _next_head(window, offset + 1, size)
+    return Frame(offset, end - offset, None, b"", END if end == size else CUT)
 
 
 def _next_head(window: _Window, offset: int, size: int) -> int:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tfvae.errors import InputError
 from tfvae.files import appearing, check_folder, make_folder
 from tfvae.inference.bulk import manifest, pipeline
 from tfvae.inference.bulk.decoding import DECODERS
+from tfvae.inference.bulk.failures import WRITABLE, in_one_line
 from tfvae.inference.bulk.forms import Form, find
 from tfvae.inference.bulk.job import Job, fingerprint, landing, load
 from tfvae.inference.bulk.reading import Record
@@ -22,6 +24,7 @@ from tfvae.inference.bulk.records import frames
 from tfvae.inference.bulk.units import (
     IMAGES,
     Listing,
+    Scan,
     Unit,
     image_lines,
     index_images,
@@ -35,6 +38,7 @@ from tfvae.inference.model import Model
 
 _LOOKED_AT = 1_024  # records that show whether bytes are of two levels, as many as of any stream: `Stream.largest`
 _POLL = 1.0  # seconds between two looks at the parts that are there
+_MANY = 0.1  # a larger share of bad records is worth a warning
 
 
 def run(request: Any) -> dict[str, Any]:
@@ -43,14 +47,19 @@ def run(request: Any) -> dict[str, Any]:
     if not is_remote(request.output):
         check_folder(request.output, flag="--output")
     found = listing(request.input)
-    seen = fingerprint(request.saved_model)
+    with in_one_line("--saved_model", request.saved_model):
+        seen = fingerprint(request.saved_model)
     model = load(request.saved_model, seen)
-    form = _levels(model, find(model, _records(found)), _records(found))
+    form = find(model, _records(found), needs_label=model.num_labels > 0 and request.label is None)
+    form = _levels(model, form, _records(found), request.levels)
     numbers = _check_labels(model, found, form, request.label)
+    known: dict[str, Scan] = {}
     if found.kind == IMAGES:
         index = index_images(found, os.path.join(request.output, manifest.FILES))
     else:
-        index = index_records(found.files, progress=True)
+        files = set(found.files)
+        known = {file: scan for file, scan in manifest.scans(request.output).items() if file in files}
+        index = index_records(found.files, known=known, progress=True)
     job = Job(
         saved_model=request.saved_model, fingerprint=seen, signature=request.signature, label=request.label,
         seed=request.seed, output=request.output, suffix=f".{request.format}", shards=request.shards, kind=found.kind,
@@ -59,22 +68,30 @@ def run(request: Any) -> dict[str, Any]:
     description = manifest.describe(job, found, index)
     manifest.check(job.output, description)
     worker(job).rows(0, [])  # a signature that there is none of is found here, and a label that is missing
-    _begin(job, found, description)
+    _begin(job, found, description, known)
     units = index.units(job.shards)
     left = manifest.undone(job, units)
     if left:
         with _watching(job, left):
             pipeline.run(job, left, runner, options)
-    return manifest.finish(job, units)
+    figures = manifest.finish(job, units)
+    if figures["bad"] > _MANY * figures["read"]:
+        print(
+            f"warning: {figures['bad']} of {figures['read']} records are bad: see {os.path.join(job.output, 'bad-*')}",
+            file=sys.stderr,
+        )
+    return figures
 
 
-def _begin(job: Job, found: Listing, description: dict[str, Any]) -> None:
+def _begin(job: Job, found: Listing, description: dict[str, Any], known: dict[str, Scan]) -> None:
     if not is_remote(job.output):
         make_folder(job.output, flag="--output")
-    manifest.begin(job.output, description)
+    manifest.begin(job.output, description, known)
     if found.kind == IMAGES:
+        list_file = os.path.join(job.output, manifest.FILES)
         with (
-            landing(os.path.join(job.output, manifest.FILES)) as here,
+            in_one_line("--output", list_file, WRITABLE),
+            landing(list_file) as here,
             appearing(here) as path,
             open(path, "w") as file,
         ):
@@ -94,8 +111,20 @@ def _records(found: Listing) -> Iterator[Record]:
                 yield Record(0, file, frame.offset, frame.data)
 
 
-def _levels(model: Model, form: Form, records: Iterator[Record]) -> Form:
-    """The form with its number of levels: bytes of 0 and 1 alone are binary, of which one record says little."""
+def _levels(model: Model, form: Form, records: Iterator[Record], given: int | None) -> Form:
+    """The form with its number of levels: bytes of 0 and 1 alone are binary, of which one record says little.
+
+    Args:
+      model, form, records: of the input.
+      given: `--levels`.
+
+    Raises:
+      InputError: for `--levels` of floats.
+    """
+    if given is not None:
+        if form.num_levels is None:
+            raise InputError(f"--levels: received {given}, expected none: {form.file} holds floats, and no bytes")
+        return dataclasses.replace(form, num_levels=given)
     if form.num_levels != 2:
         return form
     decode = DECODERS[form.kind](model, form, form.opened(model))
@@ -103,7 +132,7 @@ def _levels(model: Model, form: Form, records: Iterator[Record]) -> Form:
     while some := list(itertools.islice(records, 50)):
         if decode(some).values.max() > 1:
             return dataclasses.replace(form, num_levels=256)
-    return form
+    return dataclasses.replace(form, by_first=True)
 
 
 def _check_labels(model: Model, found: Listing, form: Form, label: int | None) -> tuple[int, ...] | None:

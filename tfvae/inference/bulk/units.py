@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 
 from tensorflow.io import gfile
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from tfvae.data import paths
 from tfvae.errors import InputError
+from tfvae.inference.bulk.failures import in_one_line
 from tfvae.inference.bulk.records import frames
 
 IMAGES, RECORDS = "images", "records"  # kinds of input
@@ -19,6 +21,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 _OF_RECORDS = re.compile(r"\.tfrecords?(-\d+-of-\d+)?$")  # names in a folder, where there may be others beside them
 _MARKED = 1_000  # of so many records of a file the place of one is kept
+_SETTLED = 5 * 10**9  # nanoseconds after which a file that is written again has another time on any filesystem
 _EXPECTED = "a folder of PNG and JPEG files, or files with .tfrecord in their names: a file, a folder or a glob"
 
 
@@ -80,6 +83,24 @@ class Listing:
 
 
 @dataclasses.dataclass(frozen=True)
+class Scan:
+    """What one reading of a TFRecord file found.
+
+    Attributes:
+      size: of the file in bytes.
+      changed: when it was written, in nanoseconds; 0 where that is not known.
+      count, marks: see `Index`.
+      digest: of the sizes and checksums of its frames.
+    """
+
+    size: int
+    changed: int
+    count: int
+    marks: tuple[int, ...]
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Index:
     """Where the records of an input are.
 
@@ -127,10 +148,17 @@ def listing(given: str) -> Listing:
     """The files of `--input`: TFRecords, or images of a folder or of its subfolders; see `paths.listing`.
 
     Raises:
-      InputError: where there are none, or none of one kind.
+      InputError: where there are none, or none of one kind, or they cannot be looked for.
     """
+    with in_one_line("--input", given, _EXPECTED):
+        return _listing(given)
+
+
+def _listing(given: str) -> Listing:
     if gfile.isdir(given):
-        names = sorted(name for name in gfile.listdir(given) if name[0] != ".")
+        # TensorFlow gives up a whole folder for one name that is no UTF-8.
+        inside = gfile.listdir(given) if is_remote(given) else os.listdir(given)
+        names = sorted(name for name in inside if name[0] != ".")
         found = [os.path.join(given, name) for name in names if _OF_RECORDS.search(name)]
         if not found:
             return _images(given)
@@ -142,7 +170,7 @@ def listing(given: str) -> Listing:
         return _images(given)
     else:
         raise InputError(f"--input: received {given!r}, expected {_EXPECTED}")
-    files = tuple(file for file in found if not gfile.isdir(file))
+    files = tuple(file for file in found if not (gfile.isdir if is_remote(file) else os.path.isdir)(file))
     if not files:
         raise InputError(f"--input: received {given!r}, expected {_EXPECTED}: nothing is there")
     return Listing(RECORDS, files)
@@ -171,29 +199,63 @@ def _remote_images(folder: str, extensions: tuple[str, ...], *, kind: str) -> pa
     return [os.path.join(folder, name) for name in names], None, (), tuple(names)
 
 
-def index_records(files: Sequence[str], *, progress: bool = False) -> Index:
-    """Finds the records of TFRecord files by the heads of their frames; data are passed over."""
-    digest, counts, sizes, marks = hashlib.sha256(), [], [], []
+def index_records(files: Sequence[str], *, known: dict[str, Scan] | None = None, progress: bool = False) -> Index:
+    """Finds the records of TFRecord files by the heads of their frames; data are passed over.
+
+    Args:
+      files: their paths.
+      known: what was found before, by path: files of the same size and time are not read again. It is brought up to
+        date.
+      progress: whether to show it on a terminal.
+
+    Raises:
+      InputError: where a file cannot be read.
+    """
+    known = {} if known is None else known
+    digest = hashlib.sha256()
     for file in tqdm(files, desc="index", unit=" files", disable=None if progress else True):
-        count, size, places = 0, 0, []
-        digest.update(os.path.basename(file).encode() + b"\0")
-        for frame in frames(file, data=False):
-            if count % _MARKED == 0:
-                places.append(frame.offset)
-            # The checksum of its data stands for them.
-            digest.update(frame.size.to_bytes(8, "little") + frame.checksum)
-            count += 1
-            size = frame.offset + frame.size
-        counts.append(count)
-        sizes.append(size)
-        marks.append(tuple(places))
-    return Index(tuple(files), tuple(counts), tuple(sizes), tuple(marks), digest.hexdigest())
+        size, changed = _state(file)
+        if file not in known or not changed or (known[file].size, known[file].changed) != (size, changed):
+            known[file] = _scan(file, size, changed)
+        digest.update(os.path.basename(file).encode() + b"\0" + bytes.fromhex(known[file].digest))
+    found = [known[file] for file in files]
+    return Index(
+        tuple(files), tuple(one.count for one in found), tuple(one.size for one in found),
+        tuple(one.marks for one in found), digest.hexdigest(),
+    )  # fmt: skip
+
+
+def _state(file: str) -> tuple[int, int]:
+    """A file's size in bytes, and when it was written in nanoseconds; 0 where it may be written again at that time."""
+    with in_one_line("--input", file):
+        file.encode()  # see `frames`
+        if is_remote(file):
+            remote = gfile.stat(file)
+            size, changed = remote.length, remote.mtime_nsec
+        else:
+            here = os.stat(file)  # TensorFlow counts seconds
+            size, changed = here.st_size, here.st_mtime_ns
+    return size, changed if time.time_ns() - changed > _SETTLED else 0
+
+
+def _scan(file: str, size: int, changed: int) -> Scan:
+    digest, count, marks = hashlib.sha256(), 0, []
+    for frame in frames(file, data=False):
+        if count % _MARKED == 0:
+            marks.append(frame.offset)
+        # The checksum of its data stands for them.
+        digest.update(frame.size.to_bytes(8, "little") + frame.checksum)
+        count += 1
+    return Scan(size, changed, count, tuple(marks), digest.hexdigest())
 
 
 def index_images(found: Listing, list_file: str) -> Index:
     """The index of images, in a list that `image_lines` makes and that is to be at `list_file`.
 
     Of files of this machine the digest knows sizes and times, of remote ones names alone: to ask for each takes long.
+
+    Raises:
+      InputError: where a file cannot be asked for.
     """
     digest, marks, offset, size = hashlib.sha256(), [], 0, 0
     for number, (file, name, line) in enumerate(zip(found.files, found.names, image_lines(found), strict=True)):
@@ -203,7 +265,8 @@ def index_images(found: Listing, list_file: str) -> Index:
         label = found.labels[number] if found.labels else None
         digest.update(json.dumps([name, label]).encode())
         if not is_remote(file):
-            state = os.stat(file)
+            with in_one_line("--input", file):
+                state = os.stat(file)
             digest.update(f"{state.st_size} {state.st_mtime_ns}\n".encode())
             size += state.st_size
     return Index((list_file,), (len(found.files),), (size,), (tuple(marks),), digest.hexdigest())

@@ -6,6 +6,7 @@ place, that `tfvae.inference.codes.write` gives them: results are the same to th
 whichever of a row's neighbours are bad, and whoever does it again.
 """
 
+import contextlib
 import functools
 import itertools
 import json
@@ -18,19 +19,21 @@ import tensorflow as tf
 from tfvae.data import pipeline
 from tfvae.data.dataset import SPLIT_NAMES
 from tfvae.data.pipeline import Preparation
+from tfvae.errors import InputError
 from tfvae.files import appearing
 from tfvae.inference.bulk import reading
 from tfvae.inference.bulk.decoding import DECODERS, Decoded
+from tfvae.inference.bulk.failures import WRITABLE, in_one_line
 from tfvae.inference.bulk.forms import NUMBERS
 from tfvae.inference.bulk.job import Job, landing, load
 from tfvae.inference.bulk.reading import Fault, Record
 from tfvae.inference.bulk.units import IMAGES, Unit
-from tfvae.inference.codes import Batch, outputs
+from tfvae.inference.codes import ROWS, Batch, outputs
 from tfvae.inference.columns import Columns, writing
+from tfvae.inference.inputs import item_support
 from tfvae.inference.model import Model
 from tfvae.support import REAL, Support
 
-ROWS = 250  # places that go through the model at once, as `codes.batches` has it
 _DECODED = 125  # records that are in memory before they are decoded
 
 STOPPING = threading.Event()  # set where the process that workers run in is to end
@@ -62,35 +65,38 @@ class Worker:
             ],
             autograph=False,
         )
-        self._stored, self._fit = _stored_support(self._preparation), _support(model, job.form.kind)
+        self._stored = _stored_support(self._preparation)
+        self._fit = item_support(model, pictures=job.form.kind != NUMBERS)
 
     def run(self, unit: Unit) -> None:
         """Does a unit. Its bad records appear first, and then its part.
 
         Raises:
-          InputError: where a file cannot be read, or is not what it was.
+          InputError: where a file cannot be read or written, or is not what it was; and as `rows`.
         """
         records, end = reading.read(unit, self._job.kind), unit.first + unit.count
         written = bad = 0
-        with (
-            landing(self._job.part(unit)) as part,
-            writing(part) as add,
-            landing(self._job.bad(unit)) as there,
-            appearing(there) as path,
-            open(path, "w") as lines,
-        ):
+        writes = "--output", self._job.part(unit), WRITABLE
+        with contextlib.ExitStack() as files:
+            with in_one_line(*writes):
+                add = files.enter_context(writing(files.enter_context(landing(self._job.part(unit)))))
+                there = files.enter_context(landing(self._job.bad(unit)))
+                lines = files.enter_context(open(files.enter_context(appearing(there)), "w"))
             for start in range(unit.first // ROWS * ROWS, end, ROWS):
                 if STOPPING.is_set():
                     raise KeyboardInterrupt
                 first = max(start, unit.first)
                 given = list(itertools.islice(records, min(start + ROWS, end) - first))
-                rows, faults = self.rows(first, given)
-                if len(rows["index"]):  # a part without rows has no columns either
-                    add(rows)
-                lines.writelines(json.dumps(record.line(fault)) + "\n" for record, fault in faults)
+                rows, faults = self.rows(first, given)  # what fails in the model is no file's fault, and keeps its name
+                with in_one_line(*writes):
+                    if len(rows["index"]):  # a part without rows has no columns either
+                        add(rows)
+                    lines.writelines(json.dumps(record.line(fault)) + "\n" for record, fault in faults)
                 written, bad = written + len(rows["index"]), bad + len(faults)
             if written + bad != unit.count:
                 raise AssertionError(f"{unit.count} records became {written} rows and {bad} bad records")
+            with in_one_line(*writes):
+                files.close()
 
     def rows(self, first: int, records: Sequence[Record]) -> tuple[Columns, list[tuple[Record, Fault]]]:
         """The columns of the good ones of some records, and the bad ones.
@@ -98,11 +104,16 @@ class Worker:
         Args:
           first: place of the first record in the input.
           records: that follow each other in one batch; there may be none.
+
+        Raises:
+          InputError: for a byte above 1 where the first records of the input said that there are none.
         """
         job, model, count = self._job, self._model, len(records)
         start = first // ROWS * ROWS
         size, own = min(ROWS, job.total - start), slice(first - start, first - start + count)
         values, labels, faults = self._decoded(records)
+        if job.form.by_first:
+            _refuse_grey(records, faults, values)
         _mark(faults, values, self._stored)
         x = self._prepared(values, first)
         _mark(faults, x, self._fit)
@@ -156,16 +167,15 @@ class Worker:
 
     def _given_labels(self, labels: np.ndarray | None, faults: list[Fault | None]) -> np.ndarray | None:
         """The labels that a conditional model is given, in its own numbers; marks those that there are none of."""
-        if labels is None:
+        job, limit = self._job, self._model.num_labels
+        if labels is None or not job.form.needs_label:
             return None
-        job, model = self._job, self._model
         given = labels if job.numbers is None else np.array(job.numbers, np.int64)[labels]
-        conditional = model.num_labels > 0 and job.label is None
-        limit = model.num_labels if conditional else np.iinfo(np.int64).max
-        expected = f"one of 0 ... {limit - 1}" if conditional else "at least 0"
         for place in np.flatnonzero((given < 0) | (given >= limit)).tolist():
-            faults[place] = faults[place] or Fault(reading.UNKNOWN_LABEL, f"{given[place]}, expected {expected}")
-        return given if conditional else None
+            faults[place] = faults[place] or Fault(
+                reading.UNKNOWN_LABEL, f"{given[place]}, expected one of 0 ... {limit - 1}"
+            )
+        return given
 
 
 def _bad(faults: Sequence[Fault | None]) -> np.ndarray:
@@ -182,18 +192,20 @@ def _mark(faults: list[Fault | None], values: np.ndarray, support: Support) -> N
             faults[place] = Fault(reading.OUT_OF_RANGE, f"{found[0]}, expected {found[1]}")
 
 
+def _refuse_grey(records: Sequence[Record], faults: list[Fault | None], values: np.ndarray) -> None:
+    """Raises `InputError` for a good record with bytes above 1 in an input that was taken as binary."""
+    largest = values.max(axis=tuple(range(1, values.ndim)), initial=0)
+    for place in np.flatnonzero((largest > 1) & ~_bad(faults)).tolist():
+        raise InputError(
+            f"--input: {records[place].file}: received the byte {largest[place]} in record {records[place].place} of "
+            "the input, expected 0 or 1, as in its first records: --levels=256 and another --output take all as grey, "
+            "--levels=2 sets such records aside"
+        )
+
+
 def _stored_support(preparation: Preparation) -> Support:
     """Where stored values may lie: drawing to 0 or 1 would hide one that is outside."""
     if preparation.scale != "unit":
         return REAL
     levels = preparation.num_levels
     return Support() if levels is None else Support(high=float(levels - 1), step=1.0)
-
-
-def _support(model: Model, form: str) -> Support:
-    """Where prepared values may lie, as `tfvae.inference.inputs.open_input` checks it."""
-    low = -np.inf if model.low is None else model.low
-    high = np.inf if model.high is None else model.high
-    if model.config.get("data", {}).get("source") == "digits" and high > 1 and form != NUMBERS:
-        high = min(high, 16.0)  # 256 levels of grey would be 16 times too bright for counts of 17
-    return Support(low=low, high=high, step=1.0 if model.step == 1.0 and not model.binary else 0.0)
