@@ -28,7 +28,7 @@ def pair(tmp_path_factory):
 def arguments(name):
     z = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
     known = {"item": binary_data(N), "z": z, "noise": z, "seed": seeds(3, N), "mask": binary_data(N, seed=1) > 0}
-    known["noises"] = np.stack([z, -z], axis=1)
+    known["noises"] = np.stack([z, -z] * 32, axis=1)  # K is that of the export
     return {key.replace("noises", "noise"): known[key] for key in SIGNATURES[name].inputs}
 
 
@@ -91,7 +91,7 @@ def test_the_export_of_the_repository_has_all_signatures():
     model = Model.load(str(pathlib.Path(__file__).parents[2] / "saved_models" / "digits" / "1"))
     for name in OF_ROWS:
         given = {"item": np.zeros((1, 8, 8, 1)), "z": np.zeros((1, 8)), "noise": np.zeros((1, 8)), "seed": [0]}
-        given |= {"mask": np.ones((1, 8, 8, 1)), "noises": np.zeros((1, 2, 8))}
+        given |= {"mask": np.ones((1, 8, 8, 1)), "noises": np.zeros((1, 64, 8))}
         inputs = {key.replace("noises", "noise"): given[key] for key in SIGNATURES[name].inputs}
         assert model.rows(name, **inputs)
 
