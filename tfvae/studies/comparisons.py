@@ -190,11 +190,13 @@ class KlSchedules(_Variants):
         strong = self._strong(means)
         used = max(strong, key=lambda name: strong[name]["rate"])
         best, plain = _best(strong), means["constant weight"]
+        highest = f"{strong[best]['log_likelihood']:.2f} nats"
+        by = "the plain ELBO's" if best == "constant weight" else f"that of {best}"
+        beside = "" if best == "constant weight" else f", of the plain ELBO {plain['log_likelihood']:.2f}"
         return (
             f"With an autoregressive decoder the plain ELBO pays {plain['rate']:.2f} nats of rate (independent pixels "
             f"{means['independent pixels']['rate']:.2f}); {used} pays {strong[used]['rate']:.2f}. The highest log p(x) "
-            f"with that decoder is that of {best}: {strong[best]['log_likelihood']:.2f} nats, of the plain ELBO "
-            f"{plain['log_likelihood']:.2f}."
+            f"with that decoder is {by}: {highest}{beside}."
         )
 
     def _strong(self, means: Mapping[str, Row]) -> dict[str, Row]:
@@ -205,11 +207,13 @@ class KlSchedules(_Variants):
         plain, strong = means["constant weight"], self._strong(means)
         rates = ", ".join(f"{name} {row['rate']:.2f}" for name, row in means.items())
         lower = [name for name, row in strong.items() if row["log_likelihood"] < plain["log_likelihood"]]
-        collapsed = (
-            "Here it did: hardly a latent is active."
-            if plain["active_units"] < 0.25 * self.latent_size
-            else f"Here it did so in part: {plain['active_units']:.0f} of {self.latent_size} latents stay active."
-        )
+        active = f"{plain['active_units']:.0f} of {self.latent_size} latents"
+        if plain["active_units"] < 0.25 * self.latent_size:
+            collapsed = "Here it did: hardly a latent is active."
+        elif plain["active_units"] < self.latent_size:
+            collapsed = f"Here it did so in part: {active} stay active."
+        else:
+            collapsed = f"Here {active} stay active."
         return (
             "A decoder that sees the pixels before each pixel can explain the image without z, and each nat of rate "
             f"has to be earned: where it is not, the posterior falls onto the prior. {collapsed} The cures keep the "

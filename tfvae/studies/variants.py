@@ -150,7 +150,9 @@ def averages(rows: Sequence[Row]) -> dict[str, Row]:
 def _figure(means: Mapping[str, Row], heading: str) -> bytes:
     figure, ((left, right),) = new_figure(columns=2, width=5.2, height=4.0)
     names = list(means)
-    left.barh(names, [means[name]["log_likelihood"] for name in names], color="#0b62b0", height=0.6)
+    # Points, not bars: those of log-densities would begin at 0, and be longest where the model is worst.
+    left.plot([means[name]["log_likelihood"] for name in names], names, "o", color="#0b62b0")
+    left.grid(axis="y", linewidth=0.5)
     left.invert_yaxis()
     values = [row["log_likelihood"] for row in means.values()]
     room = 0.15 * (max(values) - min(values)) or 1.0
