@@ -123,7 +123,7 @@ def test_words_of_a_comparison_follow_its_numbers():
 
     collapsed = report_of(0.0, [11.0, 0.1, 2.0, 3.0, 4.0, 5.0])
     assert "Here it did: hardly a latent is active." in collapsed.text
-    assert "weight 0.5 pays 5.00" in collapsed.headline and "of constant weight: -0.10" in collapsed.headline
+    assert "weight 0.5 pays 5.00" in collapsed.headline and "the plain ELBO's: -0.10" in collapsed.headline
     assert "4 of 4 end with a lower log p(x)" in collapsed.text
     alive = report_of(6.0, [11.0, 5.0, 2.0, 3.0, 4.0, 1.0])
     assert "6 of 8 latents stay active" in alive.text and "0 of 4 end with a lower log p(x)" in alive.text
