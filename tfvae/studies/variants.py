@@ -158,8 +158,9 @@ def _figure(means: Mapping[str, Row], heading: str) -> bytes:
     room = 0.15 * (max(values) - min(values)) or 1.0
     left.set(xlabel="log p(x), nats", ylabel=heading, xlim=(min(values) - 2 * room, max(values) + room))
     for name, row in means.items():
-        right.plot(row["rate"], row["distortion"], "o", color="#0b62b0")
-        right.annotate(name, (row["rate"], row["distortion"]), (6, 4), textcoords="offset points", fontsize=8)
+        # Names beside the points would lie over each other where two models are alike.
+        right.plot(row["rate"], row["distortion"], "o", label=name)
     right.set(xlabel="rate, nats", ylabel="distortion, nats")
     right.margins(0.2)
+    right.legend(frameon=False, fontsize=8)
     return png_of(figure)
