@@ -3,7 +3,8 @@
 Keras hands over an iterator of ordinary batches. Up to `steps_per_execution` of them
 are taken, padded to one static shape, stacked, and run in one `tf.while_loop`: one trace
 whatever the last batch's size, which XLA (and a full-covariance posterior under it)
-needs. With several replicas the loop stands around `strategy.run` instead, as
+needs. Where the iterator gives a `tfvae.stacks.Stack`, all that was done in the pipeline already, while
+the steps before ran. With several replicas the loop stands around `strategy.run` instead, as
 collectives cannot stand inside a compiled loop on CPUs.
 """
 
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+
+from tfvae.stacks import Stack
 
 
 class Execution:
@@ -46,7 +49,24 @@ class Execution:
         self._program = tf.function(lambda *inputs: self._run(*inputs), jit_compile=jit_compile, autograph=False)
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
-        batches = self._take(iterator)
+        first = next(iterator)
+        data, counts, num_steps = (
+            self._of_stack(first) if isinstance(first, Stack) else self._of_batches(self._take(first, iterator))
+        )
+        self._program(data, counts, tf.constant(num_steps, tf.int32))
+        return self._logs()
+
+    def _of_stack(self, stack: Stack) -> tuple[Any, tf.Tensor, int]:
+        """What the program takes: data, counts and the number of steps."""
+        if self._strategy.num_replicas_in_sync > 1:
+            raise ValueError("x: received stacks of batches for several replicas, expected batches")
+        num_steps, remaining = int(tf.math.count_nonzero(stack.counts)), self._remaining()
+        if num_steps != remaining:
+            raise ValueError(f"x: received a stack of {num_steps} batches, expected {remaining} for the next steps")
+        return self._inputs(stack), stack.counts, num_steps
+
+    def _of_batches(self, batches: list[Any]) -> tuple[Any, Any, int]:
+        """As `_of_stack`."""
         structure = batches[0]
         # replicas x steps x leaves
         replicas = list(zip(*(self._per_replica(batch) for batch in batches), strict=True))
@@ -58,18 +78,15 @@ class Execution:
             for steps in replicas
         ]
         data = tf.nest.pack_sequence_as(structure, [self._distribute(leaf) for leaf in zip(*stacks, strict=True)])
-        self._program(data, self._distribute(counts), tf.constant(len(batches), tf.int32))
-        return self._logs()
+        return data, self._distribute(counts), len(batches)
 
-    def _take(self, iterator: Iterator[Any]) -> list[Any]:
-        """The next batches; at the end of the data as many as there are, and then `StopIteration`."""
-        batches: list[Any] = []
-        for _ in range(min(self._steps, self._remaining())):
+    def _take(self, first: Any, iterator: Iterator[Any]) -> list[Any]:
+        """The first batch and those after it; at the end of the data as many as there are."""
+        batches = [self._inputs(first)]
+        for _ in range(min(self._steps, self._remaining()) - 1):
             try:
                 batches.append(self._inputs(next(iterator)))
             except (StopIteration, tf.errors.OutOfRangeError):
-                if not batches:
-                    raise
                 break
         return batches
 

@@ -12,6 +12,7 @@ from tfvae.kinds import Objective
 from tfvae.networks import has_variational_layers, slow_under_xla
 from tfvae.objectives import SGVB_B, Terms
 from tfvae.rows import Rows, batch_rows
+from tfvae.stacks import Stack
 
 _METRICS = ("loss", "elbo", "rate", "distortion")
 _FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
@@ -86,6 +87,7 @@ class StepModel(tf_keras.Model):
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         self._jit = self.use_jit(jit_compile)
         self._batch_size, self.num_examples = batch_size, num_examples
+        self.steps_at_once = steps_per_execution  # Keras changes its own while it runs
         self.objective = SGVB_B() if objective is None else objective
         if has_variational_layers(self) and not self.objective.weighs_parameters:
             raise InputError(
@@ -112,6 +114,8 @@ class StepModel(tf_keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One optimizer step on a batch: x, or a tuple that starts with it; y are the labels of a conditional model."""
+        if isinstance(data, Stack):
+            raise ValueError("x: received a stack of batches for one step, expected a batch")
         self._train(self._inputs(data), _num_rows(data))
         return self._logs()
 
@@ -151,7 +155,7 @@ class StepModel(tf_keras.Model):
             self._inputs,
             counted,
             self._logs,
-            steps_per_execution=int(self._steps_per_execution.numpy()),
+            steps_per_execution=self.steps_at_once,
             remaining=lambda: int(self._steps_per_execution.numpy()),
             jit_compile=self._jit,
             batch_size=self._batch_size,
@@ -185,6 +189,8 @@ class StepModel(tf_keras.Model):
 
     def _unpack(self, inputs: Any, count: tf.Tensor, **noise: Any) -> tuple[tf.Tensor, Rows]:
         x = inputs["x"]
+        if "divisor" in inputs:
+            x = tf.cast(x, tf.float32) / inputs["divisor"]
         size = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
         rows = batch_rows(count, size=size, weights=inputs.get("weights"), seed=self.seed, **noise)
         rows.labels, rows.step, rows.draw_weights = inputs.get("labels"), tf.identity(self.steps), True
@@ -214,6 +220,9 @@ class StepModel(tf_keras.Model):
 
     def _inputs(self, data: Any) -> dict[str, tf.Tensor]:
         """What a step needs of what Keras calls data; without labels to learn from, y means nothing."""
+        if isinstance(data, Stack):
+            inputs = {"x": data.values, "divisor": data.divisor}
+            return inputs | ({"labels": data.labels} if self.num_labels else {})
         x, y, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
         inputs = {"x": x} if weights is None else {"x": x, "weights": weights}
         if self.num_labels:

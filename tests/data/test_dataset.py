@@ -338,3 +338,30 @@ def test_arrays_are_not_written_into_the_graph(tmp_path):
 def test_unknown_split(opened):
     with pytest.raises(InputError, match="--split: received 'dev', expected one of: train, validation, test"):
         opened().split("dev")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("first_step", [0, 11])
+def test_stacks_hold_the_batches_bit_for_bit(opened, mode, first_step):
+    """The 240 examples make 8 batches an epoch, the last one of 16: stacks of 3, 3 and 2."""
+    split, steps = opened(**mode).train, 3
+    facts = {"batch_size": BATCH, "seed": 5, "first_step": first_step}
+    batches = list(itertools.islice(split.training_batches(**facts, labels=True), 18))
+    stacks = split.training_stacks(**facts, steps=steps)
+    assert stacks.element_spec.values.shape == (steps, BATCH, 4, 6, 1)
+    assert stacks.element_spec.values.dtype == (tf.float32 if "dequantize" in mode else tf.uint8)
+    step, taken = first_step, 0
+    for stack in stacks:
+        real = int(np.count_nonzero(stack.counts))
+        assert real == min(steps, 8 - step % 8)  # no stack holds batches of two epochs
+        for index in range(real):
+            x, labels = batches[taken]
+            values = stack.values[index].numpy() / stack.divisor[index].numpy()
+            count = int(stack.counts[index])
+            np.testing.assert_array_equal(values[:count], x)
+            np.testing.assert_array_equal(stack.labels[index, :count], labels)
+            np.testing.assert_array_equal(values[count:], x[: BATCH - count])  # the rows over again
+            step, taken = step + 1, taken + 1
+            if taken == len(batches):
+                return
+        assert not stack.counts[real:].numpy().any()

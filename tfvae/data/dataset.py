@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tfvae.data.paths import first_line
 from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Storage
 from tfvae.errors import InputError
+from tfvae.stacks import stacked
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -89,6 +90,43 @@ class Split:
         Raises:
           InputError: for a batch larger than the split, and as `evaluation_batches`.
         """
+
+        def epoch(batches: tf.data.Dataset) -> tf.data.Dataset:
+            return batches if labels else batches.map(lambda x, _: x)
+
+        return pipeline.finish(
+            self._epochs(epoch, prepared=True, batch_size=batch_size, seed=seed, first_step=first_step, labels=labels)
+        )
+
+    def training_stacks(
+        self, *, batch_size: int, steps: int, seed: int, first_step: int = 0, labels: bool = False
+    ) -> tf.data.Dataset:
+        """`training_batches` in stacks for one compiled program: of `steps` batches, but for the last of an epoch.
+
+        Args:
+          batch_size, seed, first_step: as for `training_batches`.
+          steps: batches in a stack.
+          labels: whether they will be asked for.
+
+        Returns:
+          a dataset of `tfvae.stacks.Stack`.
+
+        Raises:
+          InputError: as `training_batches`.
+        """
+
+        def epoch(batches: tf.data.Dataset) -> tf.data.Dataset:
+            return stacked(batches, steps=steps, batch_size=batch_size, divisor=self._training_storage[1].divisor)
+
+        return pipeline.finish(
+            self._epochs(epoch, prepared=False, batch_size=batch_size, seed=seed, first_step=first_step, labels=labels)
+        )
+
+    def _epochs(
+        self, each: Callable[[tf.data.Dataset], tf.data.Dataset], *, prepared: bool, batch_size: int, seed: int,
+        first_step: int, labels: bool,
+    ) -> tf.data.Dataset:  # fmt: skip
+        """Epochs without end, `each` made of a dataset of (x, labels), x prepared or but `drawn`."""
         if not 1 <= batch_size <= self.num_examples:
             expected = "at least 1" if batch_size < 1 else f"at most {self.num_examples}"
             kind = {"train": "training"}.get(self.name, self.name)
@@ -98,14 +136,19 @@ class Split:
         if labels:
             self._require_labels()
         storage, prepare = self._training_storage
-        noise = self._key(seed, pipeline.TRAINING)
-        batches = storage.epochs(batch_size=batch_size, key=self._key(seed, pipeline.ORDER), first_step=first_step)
+        convert, noise = prepare if prepared else prepare.drawn, self._key(seed, pipeline.TRAINING)
 
-        def prepared(epoch: tf.Tensor, i: tf.Tensor, values: tf.Tensor, label: tf.Tensor) -> Any:
-            x = prepare(values, key=noise, at=(epoch, i))
-            return (x, label) if labels else x
+        def converted(
+            epoch: tf.Tensor, i: tf.Tensor, values: tf.Tensor, label: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            return convert(values, key=noise, at=(epoch, i)), label
 
-        return pipeline.finish(batches.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+        return storage.epochs(
+            batch_size=batch_size,
+            key=self._key(seed, pipeline.ORDER),
+            first_step=first_step,
+            each=lambda epoch: each(epoch.map(converted, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)),
+        )
 
     def evaluation_batches(self, *, batch_size: int, labels: bool = False) -> tf.data.Dataset:
         """One pass in a fixed order; noise belongs to an example, whatever the batch size.

@@ -102,15 +102,29 @@ class Preparation:
         Returns:
           float32 `[n, *item_shape]`, in [0, 1] for scale "unit".
         """
-        values = tf.cast(values, tf.float32)
+        return tf.cast(self.drawn(values, key=key, at=at), tf.float32) / self.divisor
+
+    def drawn(self, values: tf.Tensor, *, key: int, at: tuple[tf.Tensor | int, tf.Tensor | int]) -> tf.Tensor:
+        """`__call__` but for the division by `divisor`, which waits for the step: bytes, where they hold the values.
+
+        Returns:
+          `[n, *item_shape]`: uint8 where values are binarized, float32 where they are dequantized, else of the dtype of
+          `values`.
+        """
         if not (self.draws or self.dequantize):
-            return self.mean(values)
+            return tf.cast(self.mean(values), tf.uint8) if self.binarization == "threshold" else values
+        values = tf.cast(values, tf.float32)
         noise = uniform(tf.shape(values), key=key, at=at)
         if self.dequantize:
             # In float32 the largest may round up to 1 itself.
             return (values + noise) / self.num_levels
         # u < v / (L - 1): never at v = 0, always at v = L - 1, as u < 1. Multiplied out it is faster.
-        return tf.cast(noise * self._top < values, tf.float32)
+        return tf.cast(noise * self._top < values, tf.uint8)
+
+    @property
+    def divisor(self) -> float:
+        """Of what `drawn` gives."""
+        return 1.0 if self.scale == "none" or self.dequantize or self.binarization != "none" else self._top
 
     def mean(self, values: tf.Tensor) -> tf.Tensor:
         """What `__call__` gives on average over its noise, float32 `[n, *item_shape]`."""

@@ -41,13 +41,20 @@ class Storage(Protocol):
         """One pass in order: (values `[b, *item_shape]`, labels int64 `[b]`), b = `pipeline.BLOCK` but for the last."""
         ...
 
-    def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
-        """Shuffled batches without end: (epoch, number in the epoch, values `[b, *item_shape]`, labels int64 `[b]`).
+    def epochs(
+        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset]
+    ) -> tf.data.Dataset:
+        """Epochs of shuffled batches without end.
 
         Args:
           batch_size: b; the last batch of an epoch may be smaller.
           key: the order is a pure function of it and of the epoch.
           first_step: number of the first batch, counted over all epochs.
+          each: what becomes of one epoch, a dataset of (epoch, number in the epoch, values `[b, *item_shape]`, labels
+            int64 `[b]`).
+
+        Returns:
+          what `each` makes of the first epoch, then of the second, and so on.
         """
         ...
 
@@ -127,21 +134,21 @@ class Arrays:
         count = -(-self.num_examples // pipeline.BLOCK)
         return tf.data.Dataset.range(count).map(block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
-    def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
+    def epochs(
+        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset]
+    ) -> tf.data.Dataset:
         steps = -(-self.num_examples // batch_size)
 
         def batches(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             order = tf.gather(self.rows, pipeline.permutation(self.num_examples, key=key, epoch=epoch))
+            # Rows are gathered a batch at a time: one copy, where examples one by one cost ten times as much.
             return tf.data.Dataset.range(first, steps).map(
-                lambda i: (epoch, i, order[i * batch_size : (i + 1) * batch_size])
+                lambda i: (epoch, i, *self._at(order[i * batch_size : (i + 1) * batch_size])),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
             )
 
-        # Rows are gathered a batch at a time: one copy, where examples one by one cost ten times as much.
-        return _endless(batches, steps=steps, first_step=first_step).map(
-            lambda epoch, i, rows: (epoch, i, *self._at(rows)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        return _endless(lambda *first: each(batches(*first)), steps=steps, first_step=first_step)
 
     def largest(self) -> float:
         return float(tf.reduce_max(self.values))
@@ -181,7 +188,9 @@ class Stream:
     def blocks(self) -> tf.data.Dataset:
         return self._decoded(self.elements).batch(pipeline.BLOCK)
 
-    def epochs(self, *, batch_size: int, key: int, first_step: int) -> tf.data.Dataset:
+    def epochs(
+        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset]
+    ) -> tf.data.Dataset:
         def batches(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             # `shuffle` mixes the global seed in: this one, of the function's own graph, shuts out the program's.
             tf.random.set_seed(1)
@@ -190,7 +199,8 @@ class Stream:
             examples = self._decoded(order.skip(first * batch_size))
             return examples.batch(batch_size).enumerate(first).map(lambda i, example: (epoch, i, *example))
 
-        return _endless(batches, steps=-(-self.num_examples // batch_size), first_step=first_step)
+        steps = -(-self.num_examples // batch_size)
+        return _endless(lambda *first: each(batches(*first)), steps=steps, first_step=first_step)
 
     def largest(self) -> float:
         return float(max(tf.reduce_max(values) for values, _ in self.blocks().take(8)))

@@ -29,6 +29,7 @@ from tfvae.vae import VAE
 
 _JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
+_LARGEST_STACK = 2**26  # bytes of the batches of one execution
 _NUM_PICTURED = 50
 _MEASURES = ("decomposition",)  # the cheap ones; `tools/evaluate.py` makes all
 _KL = {"analytic": "analytic", "monte_carlo": "estimated from the draws of z (no closed form is known)"}
@@ -140,7 +141,7 @@ def fresh_model(config: Config, dataset: DataSet) -> VAE:
         precision=training.precision,
     )
     jit = vae.use_jit(_JIT[training.jit_compile])
-    steps = training.steps_per_execution or (_MOST_STEPS_PER_EXECUTION if jit else 1)
+    steps = training.steps_per_execution or (steps_at_once(config, dataset) if jit else 1)
     vae.compile(
         make_optimizer(training, total_steps),
         objective=resolve_schedules(config.objective, total_steps),
@@ -151,6 +152,26 @@ def fresh_model(config: Config, dataset: DataSet) -> VAE:
     )
     vae.optimizer.build(vae.trainable_variables)
     return vae
+
+
+def steps_at_once(config: Config, dataset: DataSet) -> int:
+    """As many as keep the machine busy, and their batches in memory."""
+    batch = 4 * config.training.batch_size * int(np.prod(dataset.item_shape))  # as floats, which stacks rarely are
+    return min(_MOST_STEPS_PER_EXECUTION, max(1, _LARGEST_STACK // batch))
+
+
+def training_data(vae: VAE, dataset: DataSet, *, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
+    """What `vae.fit` takes: stacks of batches for the compiled model, or batches where replicas share each out.
+
+    Args:
+      vae: the compiled model.
+      dataset: whose training split is wanted.
+      batch_size, seed, first_step: see `Split.training_batches`.
+    """
+    facts = {"batch_size": batch_size, "seed": seed, "first_step": first_step, "labels": bool(vae.num_labels)}
+    if vae.distribute_strategy.num_replicas_in_sync > 1:
+        return dataset.train.training_batches(**facts)
+    return dataset.train.training_stacks(steps=vae.steps_at_once, **facts)
 
 
 def _fit(
@@ -172,9 +193,7 @@ def _fit(
             # A run stopped inside an epoch makes the rest of it first: Keras counts in whole epochs.
             epoch, offset = divmod(step, steps_per_epoch)
             vae.fit(
-                dataset.train.training_batches(
-                    batch_size=training.batch_size, seed=training.seed, first_step=step, labels=labels
-                ),
+                training_data(vae, dataset, batch_size=training.batch_size, seed=training.seed, first_step=step),
                 initial_epoch=epoch,
                 epochs=epoch + 1 if offset else training.num_epochs,
                 steps_per_epoch=steps_per_epoch - offset,
