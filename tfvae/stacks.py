@@ -46,8 +46,10 @@ def stacked(batches: tf.data.Dataset, *, steps: int, batch_size: int, divisor: f
         missing = steps - tf.shape(leaves[0])[0]
         # To pad is to copy, which a whole stack needs not.
         full = tf.cond(missing > 0, lambda: [_with_zeros(leaf, missing) for leaf in leaves], lambda: list(leaves))
-        shaped = [tf.ensure_shape(leaf, [steps, *given.shape[1:]]) for leaf, given in zip(full, leaves, strict=True)]
-        return Stack(*shaped, tf.fill([steps], divisor))
+        values, labels, counts = (
+            tf.ensure_shape(leaf, [steps, *given.shape[1:]]) for leaf, given in zip(full, leaves, strict=True)
+        )
+        return Stack(values, labels, counts, tf.fill([steps], divisor))
 
     rows = batches.map(padded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return rows.batch(steps).map(filled)
