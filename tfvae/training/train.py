@@ -168,7 +168,8 @@ def training_data(vae: VAE, dataset: DataSet, *, batch_size: int, seed: int, fir
       dataset: whose training split is wanted.
       batch_size, seed, first_step: see `Split.training_batches`.
     """
-    facts: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "first_step": first_step, "labels": bool(vae.num_labels)}
+    facts: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "first_step": first_step}
+    facts["labels"] = bool(vae.num_labels)
     if vae.distribute_strategy.num_replicas_in_sync > 1:
         return dataset.train.training_batches(**facts)
     return dataset.train.training_stacks(steps=vae.steps_at_once, **facts)
