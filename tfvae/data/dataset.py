@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfvae.config import DataConfig
 from tfvae.data import pipeline
+from tfvae.data.parts import WHOLE, Part
 from tfvae.data.paths import first_line
 from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Storage
@@ -68,7 +69,7 @@ class Split:
         return -(-self.num_examples // batch_size)
 
     def training_batches(
-        self, *, batch_size: int, seed: int, first_step: int = 0, labels: bool = False
+        self, *, batch_size: int, seed: int, first_step: int = 0, labels: bool = False, part: Part = WHOLE
     ) -> tf.data.Dataset:
         """Batches without end, each epoch all examples once in an order of its own.
 
@@ -82,6 +83,8 @@ class Split:
           seed: of the order and the noise, at least 0.
           first_step: optimizer step of the first batch.
           labels: whether to give (x, label) instead of x.
+          part: gives of each batch the rows of one worker alone, with the noise that they have in the whole batch;
+            none where there are too few.
 
         Returns:
           a dataset of x: float32 `[b, *item_shape]`, with labels int64 `[b]` if asked for.
@@ -98,21 +101,24 @@ class Split:
         if labels:
             self._require_labels()
         storage, prepare = self._training_storage
-        noise = self._key(seed, pipeline.TRAINING)
-        batches = storage.epochs(batch_size=batch_size, key=self._key(seed, pipeline.ORDER), first_step=first_step)
+        noise, sizes = self._key(seed, pipeline.TRAINING), self._sizes(batch_size)
+        batches = storage.epochs(
+            batch_size=batch_size, key=self._key(seed, pipeline.ORDER), first_step=first_step, part=part
+        )
 
         def prepared(epoch: tf.Tensor, i: tf.Tensor, values: tf.Tensor, label: tf.Tensor) -> Any:
-            x = prepare(values, key=noise, at=(epoch, i))
+            x = prepare.with_noise(values, lambda: part.noise(i, epoch=epoch, key=noise, **sizes))
             return (x, label) if labels else x
 
         return pipeline.finish(batches.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
-    def evaluation_batches(self, *, batch_size: int, labels: bool = False) -> tf.data.Dataset:
+    def evaluation_batches(self, *, batch_size: int, labels: bool = False, part: Part = WHOLE) -> tf.data.Dataset:
         """One pass in a fixed order; noise belongs to an example, whatever the batch size.
 
         Args:
           batch_size: examples of a batch; the last one may hold fewer.
           labels: whether to give (x, label) instead of x.
+          part: as for `training_batches`.
 
         Returns:
           a dataset of known cardinality of x: float32 `[b, *item_shape]`, with labels int64 `[b]` if asked for.
@@ -122,7 +128,10 @@ class Split:
         """
         if labels:
             self._require_labels()
-        batches = self._prepared_blocks().rebatch(batch_size)
+        if part == WHOLE:
+            batches = self._prepared_blocks().rebatch(batch_size)
+        else:
+            batches = self._prepared_parts(batch_size, part)
         if not labels:
             batches = batches.map(lambda x, _: x)
         count = self.steps_per_epoch(batch_size)
@@ -178,6 +187,20 @@ class Split:
                 deterministic=True,
             )
         )
+
+    def _prepared_parts(self, batch_size: int, part: Part) -> tf.data.Dataset:
+        """One worker's rows of `_prepared_blocks().rebatch(batch_size)`, where it reads and prepares no others."""
+        key, sizes = self._key(self.split_seed, pipeline.FIXED), self._sizes(batch_size)
+
+        def prepared(i: tf.Tensor, values: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            x = self.preparation.with_noise(values, lambda: part.noise_drawn_once(i, key=key, **sizes))
+            return x, label
+
+        batches = self.storage.batches(batch_size=batch_size, part=part)
+        return batches.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _sizes(self, batch_size: int) -> dict[str, Any]:
+        return {"batch_size": batch_size, "num_examples": self.num_examples, "item_shape": self.item_shape}
 
     @functools.cached_property
     def _training_storage(self) -> tuple[Storage, Preparation]:

@@ -20,6 +20,7 @@ training of (seed, epoch, number of the batch in the epoch), where it is drawn o
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -102,10 +103,14 @@ class Preparation:
         Returns:
           float32 `[n, *item_shape]`, in [0, 1] for scale "unit".
         """
+        return self.with_noise(values, lambda: uniform(tf.shape(values), key=key, at=at))
+
+    def with_noise(self, values: tf.Tensor, draw: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """`__call__` with the noise that `draw` gives, uniform in [0, 1), float32 `[n, *item_shape]`, if it is needed."""
         values = tf.cast(values, tf.float32)
         if not (self.draws or self.dequantize):
             return self.mean(values)
-        noise = uniform(tf.shape(values), key=key, at=at)
+        noise = draw()
         if self.dequantize:
             # In float32 the largest may round up to 1 itself.
             return (values + noise) / self.num_levels
