@@ -33,8 +33,15 @@ class Part:
         return rows[start:stop]
 
     def noise(
-        self, i: tf.Tensor, *, epoch: tf.Tensor, batch_size: int, num_examples: int, item_shape: tuple[int, ...], key: int
-    ) -> tf.Tensor:  # fmt: skip
+        self,
+        i: tf.Tensor,
+        *,
+        epoch: tf.Tensor,
+        batch_size: int,
+        num_examples: int,
+        item_shape: tuple[int, ...],
+        key: int,
+    ) -> tf.Tensor:
         """The noise of this part of batch `i` of an epoch of training: that of the whole batch, at its rows."""
         size = tf.minimum(num_examples - i * batch_size, batch_size)
         return self.of(pipeline.uniform([size, *item_shape], key=key, at=(epoch, i)))
@@ -42,7 +49,7 @@ class Part:
     def noise_drawn_once(
         self, i: tf.Tensor, *, batch_size: int, num_examples: int, item_shape: tuple[int, ...], key: int
     ) -> tf.Tensor:
-        """The noise of this part of batch `i` of an evaluation, which was drawn once for each `pipeline.BLOCK` places."""
+        """The noise of this part of batch `i` of an evaluation, drawn once for each `pipeline.BLOCK` places."""
         start, stop = self.bounds(tf.minimum(num_examples - i * batch_size, batch_size))
         first, last = i * batch_size + start, i * batch_size + stop
         blocks = tf.map_fn(
@@ -82,7 +89,7 @@ class Part:
         examples = decode(own)
         empty = tf.nest.map_structure(lambda spec: tf.zeros([0, *spec.shape], spec.dtype), examples.element_spec)
         # There may be no row in a ragged last batch, or in any.
-        batches = examples.batch(max(1, int(stop - start))).concatenate(tf.data.Dataset.from_tensors(empty).repeat())
+        batches = examples.batch(tf.maximum(stop - start, 1)).concatenate(tf.data.Dataset.from_tensors(empty).repeat())
         return batches.take(-(-num_examples // batch_size) - first)
 
 

@@ -106,7 +106,7 @@ class Preparation:
         return self.with_noise(values, lambda: uniform(tf.shape(values), key=key, at=at))
 
     def with_noise(self, values: tf.Tensor, draw: Callable[[], tf.Tensor]) -> tf.Tensor:
-        """`__call__` with the noise that `draw` gives, uniform in [0, 1), float32 `[n, *item_shape]`, if it is needed."""
+        """`__call__` with the noise that `draw` gives where it is needed: uniform, float32 `[n, *item_shape]`."""
         values = tf.cast(values, tf.float32)
         if not (self.draws or self.dequantize):
             return self.mean(values)

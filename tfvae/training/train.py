@@ -74,8 +74,9 @@ def train_and_evaluate(
     Raises:
       InputError: for bad input, before anything is written; or when the loss is not finite.
     """
-    check_folder(export_dir, flag="--export_dir")
-    cluster = connect(config.training.strategy)
+    cluster = _connect(config)
+    if cluster.is_chief:
+        check_folder(export_dir, flag="--export_dir")
     config, dataset, trained = _train(config, workdir, cluster, verbose=verbose)
     if not cluster.is_chief:
         return None
@@ -84,7 +85,7 @@ def train_and_evaluate(
 
 def train(config: Config, workdir: str, *, verbose: bool = True) -> bool:
     """`train_and_evaluate` without what follows the last step; whether any step was made."""
-    return _train(config, workdir, connect(config.training.strategy), verbose=verbose)[2]
+    return _train(config, workdir, _connect(config), verbose=verbose)[2]
 
 
 def load_data(config: Config) -> DataSet:
@@ -92,10 +93,16 @@ def load_data(config: Config) -> DataSet:
     return data.load(config.data, check=config.model.likelihood.check)
 
 
+def _connect(config: Config) -> Cluster:
+    """The devices of a run, which come before TensorFlow's first operation; a bad config comes before them."""
+    config_lib.validate(config)
+    return connect(config.training.strategy)
+
+
 def _train(config: Config, workdir: str, cluster: Cluster, *, verbose: bool) -> tuple[Config, DataSet, bool]:
     """The config with the data's shape, the data, and whether any step was missing and made."""
-    config_lib.validate(config)
-    check_folder(workdir, flag="--workdir")
+    if cluster.is_chief:  # to look is to make the folder for a moment, which one may do at a time
+        check_folder(workdir, flag="--workdir")
     dataset = load_data(config)
     # To count labels may take a pass over the data.
     num_labels = dataset.labels_for(config.data) if config.model.conditional else 0
