@@ -79,6 +79,14 @@ def test_a_tf_config_that_means_nothing_is_one_line(text, expected, joined, monk
     assert not joined
 
 
+def test_what_works_on_one_machine_alone_refuses_workers(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", tf_config())
+    devices.refuse_workers("one_device", what="a sweep")
+    for strategy in ("auto", "multi_worker"):
+        with pytest.raises(InputError, match="TF_CONFIG: received 2 workers, expected none for a sweep"):
+            devices.refuse_workers(strategy, what="a sweep")
+
+
 def test_workers_cannot_be_joined_once_tensorflow_runs(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", tf_config())
     with pytest.raises(InputError, match=r"training\.strategy: received multi_worker after TensorFlow's first"):

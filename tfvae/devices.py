@@ -142,6 +142,14 @@ def connect(strategy: str) -> Cluster:
     return Cluster(tf.distribute.get_strategy())
 
 
+def refuse_workers(strategy: str, *, what: str) -> None:
+    """Raises `InputError` where `connect` would join several workers, for what works on one machine alone."""
+    if strategy in ("auto", "multi_worker"):
+        addresses = _workers(os.environ.get("TF_CONFIG", ""), needed=False)[1]
+        if len(addresses) > 1:
+            raise InputError(f"TF_CONFIG: received {len(addresses)} workers, expected none for {what}")
+
+
 @functools.cache  # a process can join once
 def _join(worker: int, addresses: tuple[str, ...]) -> Cluster:
     count = len(addresses)

@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.data.test_dataset import BATCH, SIZE, images, opened, stored, take  # noqa: F401, a fixture
 from tfvae import data
 from tfvae.config import DataConfig
-from tfvae.data import Part
+from tfvae.data import Part, pipeline
 from tfvae.data.storage import Stream
 
 
@@ -46,6 +47,17 @@ def test_together_they_are_the_batches_of_an_evaluation(opened, batch_size, mode
     whole = take(split.evaluation_batches(batch_size=batch_size), 99)
     assert sum(map(len, whole)) == split.num_examples == 240
     assert_same(joined(lambda part: split.evaluation_batches(batch_size=batch_size, part=part), 3, 99), whole)
+
+
+@pytest.mark.parametrize("item_shape", [(3, 5, 1), (2, 2, 1)])
+def test_the_noise_of_some_rows_is_that_of_all_at_these_rows(item_shape):
+    at = (tf.constant(2, tf.int64), tf.constant(7, tf.int64))
+    whole = pipeline.uniform([11, *item_shape], key=2**61, at=at).numpy()
+    for start, stop in ((0, 11), (0, 4), (1, 2), (5, 11), (7, 7), (11, 11)):
+        rows = pipeline.uniform_rows(
+            tf.constant(start, tf.int64), tf.constant(stop, tf.int64), item_shape, key=2**61, at=at
+        )
+        np.testing.assert_array_equal(rows, whole[start:stop])
 
 
 def test_labels_stay_with_their_rows(opened):  # noqa: F811

@@ -43,8 +43,8 @@ class Part:
         key: int,
     ) -> tf.Tensor:
         """The noise of this part of batch `i` of an epoch of training: that of the whole batch, at its rows."""
-        size = tf.minimum(num_examples - i * batch_size, batch_size)
-        return self.of(pipeline.uniform([size, *item_shape], key=key, at=(epoch, i)))
+        start, stop = self.bounds(tf.minimum(num_examples - i * batch_size, batch_size))
+        return pipeline.uniform_rows(start, stop, item_shape, key=key, at=(epoch, i))
 
     def noise_drawn_once(
         self, i: tf.Tensor, *, batch_size: int, num_examples: int, item_shape: tuple[int, ...], key: int

@@ -20,6 +20,7 @@ training of (seed, epoch, number of the batch in the epoch), where it is drawn o
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -44,6 +45,21 @@ def noise_key(seed: int, use: int, split: int) -> int:
 def uniform(shape: tf.Tensor, *, key: int, at: tuple[tf.Tensor | int, tf.Tensor | int]) -> tf.Tensor:
     """Uniform float32 numbers in [0, 1) of `shape`, a pure function of the key and of the two numbers `at`."""
     return tf.random.stateless_uniform(shape, seed=_seed(key, at), alg="philox")
+
+
+def uniform_rows(
+    start: tf.Tensor, stop: tf.Tensor, item_shape: tuple[int, ...], *, key: int, at: tuple[tf.Tensor, tf.Tensor]
+) -> tf.Tensor:
+    """Rows `start` to `stop` of `uniform([n, *item_shape], ...)`; the others are not drawn."""
+    size = math.prod(item_shape)
+    # Philox makes four numbers for each value of its counter.
+    skipped = start * size // 4
+    philox, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=_seed(key, at))
+    counter += tf.stack([tf.cast(skipped, tf.uint64), tf.zeros([], tf.uint64)])
+    numbers = tf.raw_ops.StatelessRandomUniformV2(
+        shape=[stop * size - skipped * 4], key=philox, counter=counter, alg=1, dtype=tf.float32
+    )
+    return tf.reshape(numbers[start * size - skipped * 4 :], (-1, *item_shape))
 
 
 def permutation(size: int, *, key: int, epoch: tf.Tensor) -> tf.Tensor:
