@@ -93,6 +93,16 @@ def test_workers_cannot_be_joined_once_tensorflow_runs(monkeypatch):
         devices.connect("multi_worker")
 
 
+@pytest.mark.parametrize(("rows", "sizes"), [(7, [3, 3, 1]), (4, [2, 2, 0]), (0, [0, 0, 0])])
+def test_a_worker_cuts_its_rows_among_its_gpus(rows, sizes):
+    x = tf.reshape(tf.range(rows * 2.0), [rows, 2])
+    cut = list(devices._cut(3, x, tf.range(rows)))
+    assert [len(part) for part, _ in cut] == sizes
+    tf.debugging.assert_equal(tf.concat([part for part, _ in cut], axis=0), x)
+    assert [label for _, labels in cut for label in labels.numpy()] == list(range(rows))
+    assert [len(part) for part in devices._cut(3, x)] == sizes
+
+
 def test_a_worker_that_loses_another_says_so_in_one_line(capsys):
     cluster = devices.Cluster(None, worker=1, num_workers=2)
     with pytest.raises(devices.WorkerLost) as caught, cluster.watched():

@@ -27,12 +27,14 @@ LOST = 75  # sysexits' EX_TEMPFAIL: the same command may be given again
 
 # What TensorFlow raises on a worker when another one has gone.
 _GONE = (
-    tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
 )
-_GONE = (*_GONE, tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
 
 
 class WorkerLost(SystemExit):
@@ -211,7 +213,7 @@ def _workers(text: str, *, needed: bool) -> tuple[int, tuple[str, ...]]:
         raise _refusal(text, 'a "cluster" of "worker" tasks and at most one "chief"')
     if len(set(addresses)) < len(addresses):
         raise _refusal(text, "each address once")
-    kind, index = task.get("type"), task.get("index")
+    kind, index = str(task.get("type")), task.get("index")
     if kind not in cluster or type(index) is not int or not 0 <= index < len(cluster[kind]):
         raise _refusal(text, '"task" to name one of the cluster, by its "type" and "index" from 0')
     return firsts[kind] + index, tuple(addresses)

@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.helpers import digits_config
+from tests.training.runs import assert_close, history, weights
 from tfvae.devices import LOST
 from tfvae.training import train
 
@@ -54,31 +53,6 @@ def end(workers, *, timeout):
         for worker in workers:
             worker.kill()
     return [worker.returncode for worker in workers], said
-
-
-def weights(path):
-    """Every tensor of the newest checkpoint but the metrics' sums."""
-    reader = tf.train.load_checkpoint(str(path / "run" / "checkpoints"))
-    names = [name for name in reader.get_variable_to_shape_map() if "_mean/" not in name and "OBJECT_GRAPH" not in name]
-    return {name: reader.get_tensor(name) for name in names if name != "save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
-
-
-def history(path):
-    """The scalars of each epoch, of training and validation."""
-    found = {}
-    for events in sorted((path / "run" / "logs").glob("*/events*")):
-        for record in tf.data.TFRecordDataset(str(events)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                if value.tensor.dtype == tf.float32 and value.tag != "images_per_second":
-                    found[events.parent.name, value.tag, event.step] = float(tf.make_ndarray(value.tensor))
-    return found
-
-
-def assert_close(ours, theirs, **tolerance):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        np.testing.assert_allclose(value, theirs[name], err_msg=str(name), **tolerance)
 
 
 def test_two_workers_give_the_losses_and_weights_of_one_device(tmp_path):
