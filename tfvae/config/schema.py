@@ -106,7 +106,8 @@ class TrainingConfig:
       learning_rate: multiplied by `learning_rate_schedule` at each step.
       gradient_clip_norm: largest global norm of a gradient; 0: no clipping.
       seed: of the initialisation, the order of the data and all noise.
-      steps_per_execution: optimizer steps in one compiled call; 0: chosen by `jit_compile`.
+      steps_per_execution: optimizer steps in one compiled call; 0: 100 with XLA, 10 with several workers,
+        else 1.
       jit_compile: XLA; `auto` is on for dense networks and on GPUs, off for
         convolutions on a CPU, where it is over ten times slower.
       strategy: `auto` takes all GPUs of the machine, or the one device; with several workers in `TF_CONFIG` it is

@@ -30,6 +30,7 @@ from tfvae.vae import VAE
 
 _JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
+_STEPS_OF_WORKERS = 10
 _NUM_PICTURED = 50
 _MEASURES = ("decomposition",)  # the cheap ones; `tools/evaluate.py` makes all
 _KL = {"analytic": "analytic", "monte_carlo": "estimated from the draws of z (no closed form is known)"}
@@ -166,7 +167,9 @@ def fresh_model(config: Config, dataset: DataSet) -> VAE:
         precision=training.precision,
     )
     jit = vae.use_jit(_JIT[training.jit_compile])
-    steps = training.steps_per_execution or (_MOST_STEPS_PER_EXECUTION if jit else 1)
+    joined = isinstance(vae.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    # Workers add up the metrics after each execution.
+    steps = training.steps_per_execution or (_MOST_STEPS_PER_EXECUTION if jit else _STEPS_OF_WORKERS if joined else 1)
     vae.compile(
         make_optimizer(training, total_steps),
         objective=resolve_schedules(config.objective, total_steps),
