@@ -116,9 +116,9 @@ class Execution:
         """One value for each replica as one distributed value."""
         if self._strategy.num_replicas_in_sync == 1:
             return values[0]
-        return self._strategy.experimental_distribute_values_from_function(
-            lambda context: values[context.replica_id_in_sync_group]
-        )
+        # Asked for once for each replica of this worker, in order.
+        local = iter(values)
+        return self._strategy.experimental_distribute_values_from_function(lambda _: next(local))
 
     def _run(self, data: Any, counts: Any, num_steps: tf.Tensor) -> None:
         @tf.autograph.experimental.do_not_convert

@@ -53,13 +53,13 @@ def run(main: Callable[[], Any], *, config: str | None = None) -> None:
 
 
 def _start_tensorflow() -> None:
-    """Imports TensorFlow and finds its devices, quietly; GPU memory grows as it is needed."""
+    """Imports TensorFlow and finds its devices, quietly."""
     with quiet():
         import tensorflow as tf
 
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-        tf.config.list_logical_devices()
+        from tfvae import devices
+
+        devices.start()
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
     tf.get_logger().setLevel("ERROR")
@@ -149,7 +149,8 @@ def _check_field(config: Any, flag: str, value: str | None = None) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps back what TensorFlow's libraries write while they load, unless loading fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A worker that another one has left says so itself, in one line.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         before = os.dup(2)

@@ -106,10 +106,13 @@ class TrainingConfig:
       learning_rate: multiplied by `learning_rate_schedule` at each step.
       gradient_clip_norm: largest global norm of a gradient; 0: no clipping.
       seed: of the initialisation, the order of the data and all noise.
-      steps_per_execution: optimizer steps in one compiled call; 0: chosen by `jit_compile`.
+      steps_per_execution: optimizer steps in one compiled call; 0: 100 with XLA, 10 with several workers,
+        else 1.
       jit_compile: XLA; `auto` is on for dense networks and on GPUs, off for
         convolutions on a CPU, where it is over ten times slower.
-      strategy: `auto` takes all GPUs there are, or the one device.
+      strategy: `auto` takes all GPUs of the machine, or the one device; with several workers in `TF_CONFIG` it is
+        `multi_worker`. `mirrored`: all GPUs, or all logical CPUs. `multi_worker`: all GPUs of the machines that
+        `TF_CONFIG` names, one process on each. `batch_size` is that of all devices together: see docs/scale.md.
       precision: of the networks; distributions and losses are always float32.
       early_stopping_patience: epochs without a better `Objective.quality` (the validation ELBO, mostly) before the run
         ends; 0: never.
@@ -126,7 +129,7 @@ class TrainingConfig:
     seed: int = bounded(0, low=0, high=2**32 - 1)
     steps_per_execution: int = bounded(0, low=0)
     jit_compile: str = choice("auto", "on", "off")
-    strategy: str = choice("auto", "one_device", "mirrored")
+    strategy: str = choice("auto", "one_device", "mirrored", "multi_worker")
     precision: str = choice("float32", "mixed_bfloat16", "mixed_float16")
     early_stopping_patience: int = bounded(0, low=0)
     pictures_every: int = bounded(5, low=0)

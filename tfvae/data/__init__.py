@@ -12,10 +12,12 @@ from absl import logging
 from tfvae.config import DataConfig
 from tfvae.data.arrays import read_digits, read_digits_table, read_npz
 from tfvae.data.audio import read_tones, read_wav
-from tfvae.data.dataset import SPLIT_NAMES, DataSet, Split, readable
+from tfvae.data.dataset import DataSet, readable
 from tfvae.data.folder import read_folder
+from tfvae.data.parts import WHOLE, Part
 from tfvae.data.pipeline import Preparation
 from tfvae.data.shapes import read_shapes
+from tfvae.data.split import SPLIT_NAMES, Split
 from tfvae.data.storage import Found, Storage
 from tfvae.data.tables import read_csv, read_table
 from tfvae.data.text import read_lines, read_sentences, read_topics, read_words
@@ -23,7 +25,18 @@ from tfvae.data.tfds_source import read_tfds
 from tfvae.data.tfrecord import read_tfrecords
 from tfvae.errors import InputError
 
-__all__ = ["CHECKED_OF_STREAM", "ENCODED", "DataSet", "Split", "Whole", "load", "load_whole", "readable"]
+__all__ = [
+    "CHECKED_OF_STREAM",
+    "ENCODED",
+    "WHOLE",
+    "DataSet",
+    "Part",
+    "Split",
+    "Whole",
+    "load",
+    "load_whole",
+    "readable",
+]
 
 _SOURCES: dict[str, Callable[[str, DataConfig], Found]] = {
     "digits": read_digits,

@@ -20,6 +20,8 @@ training of (seed, epoch, number of the batch in the epoch), where it is drawn o
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -43,6 +45,21 @@ def noise_key(seed: int, use: int, split: int) -> int:
 def uniform(shape: tf.Tensor, *, key: int, at: tuple[tf.Tensor | int, tf.Tensor | int]) -> tf.Tensor:
     """Uniform float32 numbers in [0, 1) of `shape`, a pure function of the key and of the two numbers `at`."""
     return tf.random.stateless_uniform(shape, seed=_seed(key, at), alg="philox")
+
+
+def uniform_rows(
+    start: tf.Tensor, stop: tf.Tensor, item_shape: tuple[int, ...], *, key: int, at: tuple[tf.Tensor, tf.Tensor]
+) -> tf.Tensor:
+    """Rows `start` to `stop` of `uniform([n, *item_shape], ...)`; the others are not drawn."""
+    size = math.prod(item_shape)
+    # Philox makes four numbers for each value of its counter.
+    skipped = start * size // 4
+    philox, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=_seed(key, at))
+    counter += tf.stack([tf.cast(skipped, tf.uint64), tf.zeros([], tf.uint64)])
+    numbers = tf.raw_ops.StatelessRandomUniformV2(
+        shape=[stop * size - skipped * 4], key=philox, counter=counter, alg=1, dtype=tf.float32
+    )
+    return tf.reshape(numbers[start * size - skipped * 4 :], (-1, *item_shape))
 
 
 def permutation(size: int, *, key: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -102,10 +119,14 @@ class Preparation:
         Returns:
           float32 `[n, *item_shape]`, in [0, 1] for scale "unit".
         """
-        return tf.cast(self.drawn(values, key=key, at=at), tf.float32) / self.divisor
+        return self.with_noise(values, lambda: uniform(tf.shape(values), key=key, at=at))
 
-    def drawn(self, values: tf.Tensor, *, key: int, at: tuple[tf.Tensor | int, tf.Tensor | int]) -> tf.Tensor:
-        """`__call__` but for the division by `divisor`, which waits for the step: bytes, where they hold the values.
+    def with_noise(self, values: tf.Tensor, draw: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """`__call__` with the noise that `draw` gives where it is needed: uniform, float32 `[n, *item_shape]`."""
+        return tf.cast(self.drawn(values, draw), tf.float32) / self.divisor
+
+    def drawn(self, values: tf.Tensor, draw: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """`with_noise` but for the division by `divisor`, which waits for the step: bytes, where they hold the values.
 
         Returns:
           `[n, *item_shape]`: uint8 where values are binarized, float32 where they are dequantized, else of the dtype of
@@ -113,8 +134,7 @@ class Preparation:
         """
         if not (self.draws or self.dequantize):
             return tf.cast(self.mean(values), tf.uint8) if self.binarization == "threshold" else values
-        values = tf.cast(values, tf.float32)
-        noise = uniform(tf.shape(values), key=key, at=at)
+        values, noise = tf.cast(values, tf.float32), draw()
         if self.dequantize:
             # In float32 the largest may round up to 1 itself.
             return (values + noise) / self.num_levels

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfvae.config import DataConfig
-from tfvae.data.dataset import SPLIT_NAMES
+from tfvae.data.split import SPLIT_NAMES
 from tfvae.errors import InputError
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae.data import pipeline
+from tfvae.data.parts import WHOLE, Part
 
 
 class Storage(Protocol):
@@ -41,17 +42,28 @@ class Storage(Protocol):
         """One pass in order: (values `[b, *item_shape]`, labels int64 `[b]`), b = `pipeline.BLOCK` but for the last."""
         ...
 
+    def batches(self, *, batch_size: int, part: Part) -> tf.data.Dataset:
+        """One pass in order: (number of the batch, values `[b, *item_shape]`, labels int64 `[b]`).
+
+        Args:
+          batch_size: of the whole batch; the last one may be smaller.
+          part: b are the rows of this worker, maybe none.
+        """
+        ...
+
     def epochs(
-        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset]
-    ) -> tf.data.Dataset:
+        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset],
+        part: Part = WHOLE,
+    ) -> tf.data.Dataset:  # fmt: skip
         """Epochs of shuffled batches without end.
 
         Args:
-          batch_size: b; the last batch of an epoch may be smaller.
+          batch_size: of the whole batch; the last batch of an epoch may be smaller.
           key: the order is a pure function of it and of the epoch.
           first_step: number of the first batch, counted over all epochs.
           each: what becomes of one epoch, a dataset of (epoch, number in the epoch, values `[b, *item_shape]`, labels
             int64 `[b]`).
+          part: as for `batches`.
 
         Returns:
           what `each` makes of the first epoch, then of the second, and so on.
@@ -134,16 +146,24 @@ class Arrays:
         count = -(-self.num_examples // pipeline.BLOCK)
         return tf.data.Dataset.range(count).map(block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
+    def batches(self, *, batch_size: int, part: Part) -> tf.data.Dataset:
+        def batch(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return i, *self._at(part.of(self.rows[i * batch_size : (i + 1) * batch_size]))
+
+        count = -(-self.num_examples // batch_size)
+        return tf.data.Dataset.range(count).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
     def epochs(
-        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset]
-    ) -> tf.data.Dataset:
+        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset],
+        part: Part = WHOLE,
+    ) -> tf.data.Dataset:  # fmt: skip
         steps = -(-self.num_examples // batch_size)
 
         def batches(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             order = tf.gather(self.rows, pipeline.permutation(self.num_examples, key=key, epoch=epoch))
             # Rows are gathered a batch at a time: one copy, where examples one by one cost ten times as much.
             return tf.data.Dataset.range(first, steps).map(
-                lambda i: (epoch, i, *self._at(order[i * batch_size : (i + 1) * batch_size])),
+                lambda i: (epoch, i, *self._at(part.of(order[i * batch_size : (i + 1) * batch_size]))),
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
@@ -188,16 +208,19 @@ class Stream:
     def blocks(self) -> tf.data.Dataset:
         return self._decoded(self.elements).batch(pipeline.BLOCK)
 
+    def batches(self, *, batch_size: int, part: Part) -> tf.data.Dataset:
+        return self._batches(self.elements, first=0, batch_size=batch_size, part=part)
+
     def epochs(
-        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset]
-    ) -> tf.data.Dataset:
+        self, *, batch_size: int, key: int, first_step: int, each: Callable[[tf.data.Dataset], tf.data.Dataset],
+        part: Part = WHOLE,
+    ) -> tf.data.Dataset:  # fmt: skip
         def batches(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             # `shuffle` mixes the global seed in: this one, of the function's own graph, shuts out the program's.
             tf.random.set_seed(1)
             order = self.elements.shuffle(self.shuffle_buffer, seed=key + epoch, reshuffle_each_iteration=False)
-            # Skipped before they are decoded: a resumed run reads what comes before, and no more.
-            examples = self._decoded(order.skip(first * batch_size))
-            return examples.batch(batch_size).enumerate(first).map(lambda i, example: (epoch, i, *example))
+            own = self._batches(order, first=first, batch_size=batch_size, part=part)
+            return own.map(lambda i, values, labels: (epoch, i, values, labels))
 
         steps = -(-self.num_examples // batch_size)
         return _endless(lambda *first: each(batches(*first)), steps=steps, first_step=first_step)
@@ -210,6 +233,20 @@ class Stream:
 
     def replaced(self, blocks: tf.data.Dataset) -> "Stream":
         return dataclasses.replace(self, elements=blocks.unbatch(), decode=lambda *element: element)
+
+    def _batches(
+        self, elements: tf.data.Dataset, *, first: tf.Tensor | int, batch_size: int, part: Part
+    ) -> tf.data.Dataset:
+        """The batches of a pass from number `first` on, as `batches`; only this worker's rows are decoded."""
+        # Skipped before they are decoded: a resumed run reads what comes before, and no more.
+        elements = elements.skip(first * batch_size)
+        if part == WHOLE:
+            examples = self._decoded(elements).batch(batch_size)
+        else:
+            examples = part.batches(
+                elements, self._decoded, first=first, batch_size=batch_size, num_examples=self.num_examples
+            )
+        return examples.enumerate(first).map(lambda i, example: (i, *example))
 
     def _decoded(self, elements: tf.data.Dataset) -> tf.data.Dataset:
         return elements.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

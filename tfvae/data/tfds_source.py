@@ -15,8 +15,8 @@ from absl import logging
 
 from tfvae.config import DataConfig
 from tfvae.data import network, pipeline, splits
-from tfvae.data.dataset import SPLIT_NAMES
 from tfvae.data.paths import first_line
+from tfvae.data.split import SPLIT_NAMES
 from tfvae.data.storage import Arrays, Found, Stream
 from tfvae.errors import InputError
 

@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from tfvae.config import DataConfig
 from tfvae.data import paths, pipeline, splits
-from tfvae.data.dataset import SPLIT_NAMES
 from tfvae.data.paths import first_line
+from tfvae.data.split import SPLIT_NAMES
 from tfvae.data.storage import Found, Stream
 from tfvae.errors import InputError
 

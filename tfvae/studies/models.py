@@ -8,6 +8,7 @@ from tfvae import config as config_lib
 from tfvae import likelihoods, networks, objectives, posteriors, priors
 from tfvae.config import Config
 from tfvae.data import DataSet, Split
+from tfvae.devices import refuse_workers
 from tfvae.evaluation import Estimator, estimate
 from tfvae.evaluation.run import Result
 from tfvae.training.train import load_data, train
@@ -105,6 +106,7 @@ class Trained:
 def trained(config: Config, folder: str, *, checkpoint: str = "last", verbose: bool) -> Trained:
     """The model of a config, trained in `<folder>/run` as far as that is missing."""
     workdir = os.path.join(folder, "run")
+    refuse_workers(config.training.strategy, what="a study, which evaluates between its runs")
     train(config, workdir, verbose=verbose)
     place = WorkDir(workdir)
     vae, config, step = place.load_model(checkpoint=checkpoint)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,24 @@ class Keeper(tf_keras.callbacks.Callback):
       state: of the run.
       patience: epochs without a better `Objective.quality` before the run ends; 0: never.
       steps_per_epoch: optimizer steps.
+      gather: gives the values of all workers, `Cluster.gather`; None for one.
     """
 
-    def __init__(self, checkpoints: Checkpoints, state: RunState, *, patience: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        state: RunState,
+        *,
+        patience: int,
+        steps_per_epoch: int,
+        gather: Callable[[int], np.ndarray] | None = None,
+    ) -> None:
         super().__init__()
+        self._gather = gather or (lambda value: np.array([value]))
         self._checkpoints, self._state = checkpoints, state
         self._patience, self._steps_per_epoch = patience, steps_per_epoch
         self._signal: int | None = None
+        self._agreed = 0
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Keeper":
@@ -63,7 +75,9 @@ class Keeper(tf_keras.callbacks.Callback):
         bad = int(self.model.first_bad_step.numpy())
         if bad >= 0:
             self._refuse(f"the loss is not finite at step {bad} (epoch {bad // self._steps_per_epoch + 1})")
-        if self._signal is not None and int(self.model.steps.numpy()) % self._steps_per_epoch:
+        # A signal to any worker ends the run on all, at one step.
+        self._agreed = int(self._gather(self._signal or 0).max())
+        if self._agreed and int(self.model.steps.numpy()) % self._steps_per_epoch:
             self._leave()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -82,14 +96,14 @@ class Keeper(tf_keras.callbacks.Callback):
             state.stopped.assign(True)
             self.model.stop_training = True
         self._checkpoints.save()
-        if self._signal is not None:
+        if self._agreed:
             self._leave()
 
     def _leave(self) -> None:
         self._checkpoints.save()
         step = int(self.model.steps.numpy())
         print(f"\ninterrupted: saved at step {step}; the same command goes on from there", file=sys.stderr)
-        raise Interrupted(128 + self._signal)  # type: ignore[operator]
+        raise Interrupted(128 + self._agreed)
 
     def _refuse(self, what: str) -> None:
         raise InputError(

@@ -41,10 +41,14 @@ class Checkpoints:
       vae: the model; its optimizer is saved where it is compiled.
       state: of the run; None where the model is only used.
       keep: how many of the newest.
+      saved_in: where new ones go, if elsewhere.
     """
 
-    def __init__(self, folder: str, vae: VAE, state: RunState | None = None, *, keep: int = 3) -> None:
+    def __init__(
+        self, folder: str, vae: VAE, state: RunState | None = None, *, keep: int = 3, saved_in: str | None = None
+    ) -> None:
         self._folder, self._best_folder, self._vae = folder, os.path.join(folder, "best"), vae
+        self._saved_in = saved_in or folder
         parts = {"vae": vae} | ({"state": state} if state else {})
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._keep = keep
@@ -57,7 +61,9 @@ class Checkpoints:
     def save(self, *, best: bool = False) -> None:
         """Saves the present step among the newest, or as the best."""
         manager = tf.train.CheckpointManager(
-            self._checkpoint, self._best_folder if best else self._folder, max_to_keep=1 if best else self._keep
+            self._checkpoint,
+            os.path.join(self._saved_in, "best") if best else self._saved_in,
+            max_to_keep=1 if best else self._keep,
         )
         manager.save(checkpoint_number=int(self._vae.steps.numpy()))
 

@@ -1,4 +1,4 @@
-"""Optimizers, learning rates and strategies from a config."""
+"""Optimizers and learning rates from a config."""
 
 import dataclasses
 from typing import Any
@@ -40,14 +40,3 @@ def resolve_schedules(component: Any, total_steps: int) -> Any:
     fields = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
     parts = {name: resolve_schedules(v, total_steps) for name, v in fields.items() if isinstance(v, Component)}
     return dataclasses.replace(component, **parts)
-
-
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Where the run computes: see `TrainingConfig.strategy`."""
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        # TensorFlow's collectives on CPUs mix up the strategies of one process.
-        reduction = None if gpus else tf.distribute.ReductionToOneDevice()
-        return tf.distribute.MirroredStrategy([device.name for device in devices], cross_device_ops=reduction)
-    return tf.distribute.get_strategy()

@@ -6,8 +6,10 @@ from tfvae.training.run_report import REPORT
 from tfvae.training.train import Result
 
 
-def summary(result: Result, workdir: str) -> str:
-    """A few lines for a person."""
+def summary(result: Result | None, workdir: str) -> str:
+    """A few lines for a person; `result` is that of `train_and_evaluate`."""
+    if result is None:
+        return "Trained; the chief evaluates, draws and exports."
     evaluation = result.evaluation
     error = evaluation["log_likelihood_standard_error"]
     labels = ", label=tf.constant([0, 1, 2], tf.int64)" if result.conditional else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfvae import config as config_lib
 from tfvae.config import Config
+from tfvae.devices import refuse_workers
 from tfvae.errors import InputError
 from tfvae.files import check_folder, read_json, write_atomically, write_json
 from tfvae.report import Point, rate_distortion
@@ -141,6 +142,7 @@ def _changed(config: Config, field: str, number: float, name: str) -> Config:
 
 def _run(config: Config, workdir: str, *, verbose: bool) -> dict[str, Any]:
     """Trains and evaluates one variant, as far as that is missing; its evaluation."""
+    refuse_workers(config.training.strategy, what="a sweep, which evaluates between its runs")
     train(config, workdir, verbose=verbose)
     place = WorkDir(workdir)
     if outputs.is_missing(place, "evaluation", place.load_model()[2]):

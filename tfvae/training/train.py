@@ -15,14 +15,15 @@ from tfvae import config as config_lib
 from tfvae import data
 from tfvae.build import build_vae
 from tfvae.config import Config
-from tfvae.data import DataSet, Split
+from tfvae.data import WHOLE, DataSet, Part, Split
+from tfvae.devices import Cluster, connect
 from tfvae.errors import InputError
 from tfvae.evaluation import Importance
 from tfvae.files import check_folder, read_json
 from tfvae.training import outputs
 from tfvae.training.callbacks import Keeper, Progress, TensorBoard
 from tfvae.training.checkpoints import Checkpoints, RunState
-from tfvae.training.optimizers import make_optimizer, make_strategy, resolve_schedules
+from tfvae.training.optimizers import make_optimizer, resolve_schedules
 from tfvae.training.run_report import REPORT, write_report
 from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
@@ -30,6 +31,7 @@ from tfvae.vae import VAE
 _JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
 _LARGEST_STACK = 2**26  # bytes of the batches of one execution
+_STEPS_OF_WORKERS = 10
 _NUM_PICTURED = 50
 _MEASURES = ("decomposition",)  # the cheap ones; `tools/evaluate.py` makes all
 _KL = {"analytic": "analytic", "monte_carlo": "estimated from the draws of z (no closed form is known)"}
@@ -58,7 +60,7 @@ class Result:
 
 def train_and_evaluate(
     config: Config, workdir: str, *, export_dir: str, checkpoint: str = "best", verbose: bool = True
-) -> Result:
+) -> Result | None:
     """Trains into `workdir`, or goes on where it was; makes what is missing of evaluation, pictures and export.
 
     Args:
@@ -68,17 +70,24 @@ def train_and_evaluate(
       checkpoint: which one to evaluate and export, `best` or `last`.
       verbose: shows progress.
 
+    Returns:
+      what the run made; None on a worker that is not the chief, which alone makes what follows the training.
+
     Raises:
       InputError: for bad input, before anything is written; or when the loss is not finite.
     """
-    check_folder(export_dir, flag="--export_dir")
-    config, dataset, trained = _train(config, workdir, verbose=verbose)
+    cluster = _connect(config)
+    if cluster.is_chief:
+        check_folder(export_dir, flag="--export_dir")
+    config, dataset, trained = _train(config, workdir, cluster, verbose=verbose)
+    if not cluster.is_chief:
+        return None
     return _finish(config, WorkDir(workdir), dataset, export_dir=export_dir, checkpoint=checkpoint, trained=trained)
 
 
 def train(config: Config, workdir: str, *, verbose: bool = True) -> bool:
     """`train_and_evaluate` without what follows the last step; whether any step was made."""
-    return _train(config, workdir, verbose=verbose)[2]
+    return _train(config, workdir, _connect(config), verbose=verbose)[2]
 
 
 def load_data(config: Config) -> DataSet:
@@ -86,10 +95,16 @@ def load_data(config: Config) -> DataSet:
     return data.load(config.data, check=config.model.likelihood.check)
 
 
-def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, DataSet, bool]:
-    """The config with the data's shape, the data, and whether any step was missing and made."""
+def _connect(config: Config) -> Cluster:
+    """The devices of a run, which come before TensorFlow's first operation; a bad config comes before them."""
     config_lib.validate(config)
-    check_folder(workdir, flag="--workdir")
+    return connect(config.training.strategy)
+
+
+def _train(config: Config, workdir: str, cluster: Cluster, *, verbose: bool) -> tuple[Config, DataSet, bool]:
+    """The config with the data's shape, the data, and whether any step was missing and made."""
+    if cluster.is_chief:  # to look is to make the folder for a moment, which one may do at a time
+        check_folder(workdir, flag="--workdir")
     dataset = load_data(config)
     # To count labels may take a pass over the data.
     num_labels = dataset.labels_for(config.data) if config.model.conditional else 0
@@ -97,22 +112,34 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
         config.data, item_shape=dataset.item_shape, num_labels=num_labels, encoding=dataset.encoding
     )
     config = dataclasses.replace(config, data=found)
-    training, state = config.training, RunState()
-    with make_strategy(training.strategy).scope():
-        vae = fresh_model(config, dataset)
-    # All that can be wrong has been seen by now: from here on the folder is written to.
+    training, state, verbose = config.training, RunState(), verbose and cluster.is_chief
     place = WorkDir(workdir)
-    place.claim(config)
-    checkpoints = Checkpoints(place.checkpoints, vae, state=state, keep=training.checkpoints_to_keep)
-    start = checkpoints.restore_newest() or 0
-    if verbose:
-        print(f"training: the KL is {_KL[vae.kl_estimator]}", file=sys.stderr)
-    if state.stopped.numpy() or start >= training.num_epochs * dataset.train.steps_per_epoch(training.batch_size):
+    with cluster.watched(), cluster.checkpoints(place.checkpoints) as saved_in:
+        with cluster.strategy.scope():
+            vae = fresh_model(config, dataset)
+        # All that can be wrong has been seen by now: from here on the folder is written to.
+        place.claim(config, write=cluster.is_chief)
+        checkpoints = Checkpoints(
+            place.checkpoints, vae, state=state, keep=training.checkpoints_to_keep, saved_in=saved_in
+        )
+        start = _common(cluster, checkpoints.restore_newest() or 0, workdir)
         if verbose:
-            print(f"training: finished before, at step {start}", file=sys.stderr)
-        return config, dataset, False
-    _fit(config, place, dataset, vae, state, checkpoints, start=start, verbose=verbose)
+            print(f"training: the KL is {_KL[vae.kl_estimator]}", file=sys.stderr)
+        if state.stopped.numpy() or start >= training.num_epochs * dataset.train.steps_per_epoch(training.batch_size):
+            if verbose:
+                print(f"training: finished before, at step {start}", file=sys.stderr)
+            return config, dataset, False
+        _fit(config, place, cluster, dataset, vae, state, checkpoints, start=start, verbose=verbose)
     return config, dataset, True
+
+
+def _common(cluster: Cluster, start: int, workdir: str) -> int:
+    """The step that all workers start from; raises `InputError` where they found different ones."""
+    steps = [int(step) for step in cluster.gather(start)]
+    if len(set(steps)) > 1:
+        found = ", ".join(f"worker {worker} step {step}" for worker, step in enumerate(steps))
+        raise InputError(f"--workdir: {workdir} is not the same on all workers ({found}), expected a shared folder")
+    return start
 
 
 def fresh_model(config: Config, dataset: DataSet) -> VAE:
@@ -141,7 +168,10 @@ def fresh_model(config: Config, dataset: DataSet) -> VAE:
         precision=training.precision,
     )
     jit = vae.use_jit(_JIT[training.jit_compile])
-    steps = training.steps_per_execution or (steps_at_once(config, dataset) if jit else 1)
+    joined = isinstance(vae.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    # Workers add up the metrics after each execution.
+    together = steps_at_once(config, dataset) if jit else _STEPS_OF_WORKERS if joined else 1
+    steps = training.steps_per_execution or together
     vae.compile(
         make_optimizer(training, total_steps),
         objective=resolve_schedules(config.objective, total_steps),
@@ -160,47 +190,58 @@ def steps_at_once(config: Config, dataset: DataSet) -> int:
     return min(_MOST_STEPS_PER_EXECUTION, max(1, _LARGEST_STACK // batch))
 
 
-def training_data(vae: VAE, dataset: DataSet, *, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
+def training_data(
+    vae: VAE, dataset: DataSet, *, batch_size: int, seed: int, first_step: int = 0, part: Part = WHOLE
+) -> tf.data.Dataset:
     """What `vae.fit` takes: stacks of batches for the compiled model, or batches where replicas share each out.
 
     Args:
       vae: the compiled model.
       dataset: whose training split is wanted.
-      batch_size, seed, first_step: see `Split.training_batches`.
+      batch_size, seed, first_step, part: see `Split.training_batches`.
     """
     facts: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "first_step": first_step}
     facts["labels"] = bool(vae.num_labels)
     if vae.distribute_strategy.num_replicas_in_sync > 1:
-        return dataset.train.training_batches(**facts)
+        return dataset.train.training_batches(part=part, **facts)
     return dataset.train.training_stacks(steps=vae.steps_at_once, **facts)
 
 
 def _fit(
-    config: Config, place: WorkDir, dataset: DataSet, vae: VAE, state: RunState, checkpoints: Checkpoints, *,
-    start: int, verbose: bool,
+    config: Config, place: WorkDir, cluster: Cluster, dataset: DataSet, vae: VAE, state: RunState,
+    checkpoints: Checkpoints, *, start: int, verbose: bool,
 ) -> None:  # fmt: skip
     training = config.training
     steps_per_epoch = dataset.train.steps_per_epoch(training.batch_size)
     num_examples = dataset.train.num_examples
-    keeper = Keeper(checkpoints, state, patience=training.early_stopping_patience, steps_per_epoch=steps_per_epoch)
+    keeper = Keeper(
+        checkpoints, state, patience=training.early_stopping_patience, steps_per_epoch=steps_per_epoch,
+        gather=cluster.gather,
+    )  # fmt: skip
     progress = Progress(num_examples=num_examples, num_epochs=training.num_epochs, batch_size=training.batch_size)
-    board = TensorBoard(
-        place.file("logs"), config, examples=_pictured(vae, dataset.validation), num_examples=num_examples
-    )
-    labels = bool(vae.num_labels)
+    shown: list[tf_keras.callbacks.Callback] = [progress] if verbose else []
+    if cluster.is_chief:
+        examples = _pictured(vae, dataset.validation)
+        # The board reads the state before the keeper may end the run.
+        shown.insert(0, TensorBoard(place.file("logs"), config, examples=examples, num_examples=num_examples))
+    labels, part = bool(vae.num_labels), Part(cluster.worker, cluster.num_workers)
+    validation = dataset.validation.evaluation_batches(batch_size=training.batch_size, labels=labels, part=part)
     step, total_steps = start, training.num_epochs * steps_per_epoch
     with keeper, progress, _readable(dataset):
         while step < total_steps and not state.stopped.numpy():
             # A run stopped inside an epoch makes the rest of it first: Keras counts in whole epochs.
             epoch, offset = divmod(step, steps_per_epoch)
+            batches = training_data(
+                vae, dataset, batch_size=training.batch_size, seed=training.seed, first_step=step, part=part
+            )
             vae.fit(
-                training_data(vae, dataset, batch_size=training.batch_size, seed=training.seed, first_step=step),
+                cluster.feed(batches),
                 initial_epoch=epoch,
                 epochs=epoch + 1 if offset else training.num_epochs,
                 steps_per_epoch=steps_per_epoch - offset,
-                validation_data=dataset.validation.evaluation_batches(batch_size=training.batch_size, labels=labels),
-                # The board reads the state before the keeper may end the run.
-                callbacks=[board, *([progress] if verbose else []), keeper],
+                validation_data=cluster.feed(validation),
+                validation_steps=dataset.validation.steps_per_epoch(training.batch_size),
+                callbacks=[*shown, keeper],
                 verbose=0,
             )
             step = int(vae.steps.numpy())

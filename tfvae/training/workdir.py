@@ -66,10 +66,14 @@ class WorkDir:
     def evaluation_file(self) -> str:
         return self.file("evaluation.json")
 
-    def claim(self, config: Config) -> None:
+    def claim(self, config: Config, *, write: bool = True) -> None:
         """Makes this the folder of `config`'s run.
 
         Later `training.num_epochs` may be raised, and what does not touch the numbers may change.
+
+        Args:
+          config: of the run.
+          write: whether to write it; otherwise it is only compared.
 
         Raises:
           InputError: where it holds the run of another config, naming the fields that
@@ -90,6 +94,8 @@ class WorkDir:
                 raise InputError(f"--workdir: {self.path} holds the run of another config, which differs in {fields}")
         elif os.path.isdir(self.path) and Checkpoints.exist_in(self.checkpoints):
             raise InputError(f"--workdir: {self.path} holds checkpoints but no config.json, expected a new folder")
+        if not write:
+            return
         make_folder(self.path, flag="--workdir")
         write_json(self.config_file, ours)
 

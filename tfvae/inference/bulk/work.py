@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae.data import pipeline
-from tfvae.data.dataset import SPLIT_NAMES
 from tfvae.data.pipeline import Preparation
+from tfvae.data.split import SPLIT_NAMES
 from tfvae.errors import InputError
 from tfvae.files import appearing
 from tfvae.inference.bulk import reading
