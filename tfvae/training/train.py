@@ -110,7 +110,7 @@ def _train(config: Config, workdir: str, *, verbose: bool) -> tuple[Config, Data
         if verbose:
             print(f"training: finished before, at step {start}", file=sys.stderr)
         return config, dataset, False
-    _fit(config, place, dataset, vae, state, checkpoints, start=start, verbose=verbose)
+    fit(config, place, dataset, vae, state, checkpoints, start=start, verbose=verbose)
     return config, dataset, True
 
 
@@ -153,10 +153,23 @@ def fresh_model(config: Config, dataset: DataSet) -> VAE:
     return vae
 
 
-def _fit(
+def fit(
     config: Config, place: WorkDir, dataset: DataSet, vae: VAE, state: RunState, checkpoints: Checkpoints, *,
     start: int, verbose: bool,
 ) -> None:  # fmt: skip
+    """Makes the steps that a run lacks, by `vae.fit` with everything around it: progress, TensorBoard, checkpoints.
+
+    Args:
+      config, place, dataset: of the run.
+      vae: as `fresh_model` made it, or restored.
+      state: of the run; may end it early.
+      checkpoints: where to save.
+      start: steps that were made before.
+      verbose: shows progress.
+
+    Raises:
+      InputError: when the loss is not finite, or an example of a stream cannot be read.
+    """
     training = config.training
     steps_per_epoch = dataset.train.steps_per_epoch(training.batch_size)
     num_examples = dataset.train.num_examples
