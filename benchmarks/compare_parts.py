@@ -25,7 +25,7 @@ class Sizes:
 
     w1: int = 60_000
     w2: int = 12_800
-    few: int = 1_280
+    few: int = 640
     num_samples: int = 5_000
     whole: int = 1_000
     num_examples: int = 200
@@ -80,7 +80,7 @@ class Bench:
 
 def training(work: str, bench: Bench) -> dict[str, Any]:
     """W1 and W2: an epoch of each side in turn."""
-    sides = {n: side for n, side in SIDES[work].items() if not side.home or n in bench.peers}
+    sides = {name: side for name, side in SIDES[work].items() if not side.home or side.home in bench.peers}
     ready = {}
     for name, side in sides.items():
         num_images = bench.sizes.few if side.few else getattr(bench.sizes, work)
@@ -234,7 +234,7 @@ def scaling(bench: Bench) -> dict[str, Any]:
             data = bench.file(f"random_{num_images}.npy")
             write_random(data, num_images, levels=2)
             worker = workers[num_images] = bench.homes.worker(OURS.script)
-            worker.ask("ready", work="w1", data=data, num_images=num_images, folder=bench.file(f"run_{num_images}"))
+            worker.ask("ready", work="w1", data=data, num_images=num_images, folder=bench.file(f"random_{num_images}"))
             worker.ask("epoch")
         for _ in range(bench.rounds):
             # As many epochs of the small ones as make their time long enough to be measured.

@@ -64,8 +64,8 @@ def readme(result: dict[str, Any]) -> str:
     found = [
         "# Speed and memory beside other libraries",
         "`python benchmarks/compare.py` wrote this file and `result.json`.",
-        "Each ratio is that of items a second, tfvae's over the other's: above 1 tfvae is faster. It is taken in each "
-        "round, in which the sides take turns, and given as the median of the rounds (lowest to highest). Ratios are "
+        "Each ratio is that of items a second, tfvae's over the other's: above 1 tfvae is faster. It is taken in each\n"
+        "round, in which the sides take turns, and given as the median of the rounds (lowest to highest). Ratios are\n"
         "the result. Paces hang on the machine and on what else it does, and stand beside them.",
         _summary(result),
     ]
@@ -131,7 +131,9 @@ def _w1(part: dict[str, Any]) -> str:
     return f"""## W1: the paper's network
 
 784-500-20-500-784, tanh, Bernoulli, batches of 100, Adam at 1e-3, float32, on one array of images that were binarized
-once. {_whole(part)}
+once.
+
+{_whole(part)}
 
 {_training(part, "w1")}
 
@@ -143,7 +145,9 @@ def _w2(part: dict[str, Any]) -> str:
     return f"""## W2: a convolutional network
 
 That of https://keras.io/examples/generative/vae: convolutions of 32 and 64 channels with stride 2, a dense layer of 16,
-two latents, and its mirror; cross-entropy of grey levels, batches of 128, Adam at 1e-3, float32. {_whole(part)}
+two latents, and its mirror; cross-entropy of grey levels, batches of 128, Adam at 1e-3, float32.
+
+{_whole(part)}
 
 {_training(part, "w2")}
 
@@ -163,8 +167,8 @@ def _w3(part: dict[str, Any]) -> str:
             )
     whole, settings = part["whole"], part.get("settings")
     chosen = (
-        f" pythae runs with the fastest of the settings tried, batches of {settings['batch_size']:,} and "
-        f"{settings['threads']} threads." if settings else ""
+        f" pythae runs with the fastest of the settings tried (batches: {settings['batch_size']:,}; threads: "
+        f"{settings['threads']})." if settings else ""
     )  # fmt: skip
     table = "\n".join(lines)
     return f"""## W3: importance-weighted log p(x)
