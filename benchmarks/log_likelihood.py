@@ -18,15 +18,16 @@ import datetime
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from typing import Any
 
 from absl import flags
+from compare_sides import Homes
 from log_likelihood_report import compare, pace, readme
-from workers import Worker, environment, serve
+from pythae_settings import fastest
+from workers import Worker, machine, serve
 
 from tfvae import cli
 from tfvae.errors import InputError
@@ -43,7 +44,7 @@ PEER_BATCH_SIZES = (100, 500, 1_000, 5_000)  # of those that divide K, so that i
 
 flags.DEFINE_list("parts", list(PARTS), f"of {', '.join(PARTS)}")
 flags.DEFINE_string("peers_dir", "runs/peers", "folder of the peers' environments")
-flags.DEFINE_string("torch", "torch", "what pip installs as torch; a build for CPUs saves some GB")
+flags.DEFINE_string("torch", "torch==2.13.0", "what pip installs as torch; a build for CPUs saves some GB")
 flags.DEFINE_string("mnist_run", "runs/mnist", "work directory of configs/mnist.py; trained where it is missing")
 flags.DEFINE_string("peer_run", "runs/mnist_200_200_50", "work directory of the IWAE paper's network; as above")
 flags.DEFINE_integer("num_samples", 5_000, "K", 1)
@@ -177,9 +178,12 @@ def measure_peer() -> dict[str, Any]:
     num_samples, num_examples = cli.FLAGS.num_samples, cli.FLAGS.num_examples
     network = ("--config.model.latent_size=50", "--config.model.network.hidden=(200, 200)")
     workdir = trained(cli.FLAGS.peer_run, *network, "--config.training.num_epochs=10")
-    python = environment(os.path.join(cli.FLAGS.peers_dir, "pythae"), [cli.FLAGS.torch, "pythae"])
-    script = os.path.join(ROOT, "benchmarks", "peers", "pythae_nll.py")
-    with ours(workdir) as our, Worker([python, script]) as peer, tempfile.TemporaryDirectory() as folder:
+    homes = Homes(cli.FLAGS.peers_dir, cli.FLAGS.torch)
+    with (
+        ours(workdir) as our,
+        homes.worker("peers/pythae_nll.py", "pythae") as peer,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         given = our.ask("write", folder=folder, num_examples=num_examples)
         if given["activation"] != "tanh":
             raise InputError(f"--peer_run: received a network with {given['activation']}, expected tanh")
@@ -207,26 +211,6 @@ def measure_peer() -> dict[str, Any]:
             print(f"round {number + 1}: {pace(mine):.0f} and {pace(theirs):.0f} decodes/s", file=sys.stderr, flush=True)
     found = {"versions": versions, "settings_tried": tried, "drawn": counts, "first_call": first, "rounds": rounds}
     return found | compare(rounds)
-
-
-def fastest(peer: Worker, num_samples: int, batch_sizes: list[int]) -> list[dict[str, Any]]:
-    """Batch sizes and numbers of threads, the fastest first: the better of two short calls each."""
-    found = []
-    for threads in sorted({1, os.cpu_count() or 1}):
-        for batch_size in batch_sizes:
-            ask = {"num_samples": num_samples, "batch_size": batch_size, "threads": threads, "seed": 0}
-            best = max(pace(peer.ask("get_nll", num_examples=20, **ask)) for _ in range(2))
-            found.append({"batch_size": batch_size, "threads": threads, "decodes_per_second": best})
-    return sorted(found, key=lambda row: -row["decodes_per_second"])
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
-    return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 def main() -> None:

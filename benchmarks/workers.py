@@ -7,11 +7,13 @@ its own, where this project is not installed.
 import contextlib
 import json
 import os
+import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import venv
 from collections.abc import Callable, Sequence
@@ -55,9 +57,11 @@ class Worker:
 
     Args:
       command: its program and arguments. `benchmarks/` is on its path.
+      limit: seconds that an answer may take before the process is ended; None: any time.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, limit: float | None = None) -> None:
+        self._limit = limit
         paths = [HERE, os.environ.get("PYTHONPATH", "")]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the process
         self._process = subprocess.Popen(
@@ -69,6 +73,10 @@ class Worker:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -83,12 +91,20 @@ class Worker:
         """The answer to one request.
 
         Raises:
+          TimeoutError: where it took longer than `limit`.
           RuntimeError: where the process has ended, with the last lines of what it wrote to standard error.
         """
+        late = threading.Event()
+        timer = threading.Timer(self._limit or threading.TIMEOUT_MAX, lambda: (late.set(), self._process.kill()))
+        timer.daemon = True
+        timer.start()
         with contextlib.suppress(BrokenPipeError):  # where it has ended, which is said below
             self._process.stdin.write(json.dumps({"do": name, **arguments}) + "\n")
             self._process.stdin.flush()
         line = self._process.stdout.readline()
+        timer.cancel()
+        if late.is_set():
+            raise TimeoutError(f"{name}: did not end in {self._limit:g} s")
         if not line:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-15:]
@@ -115,3 +131,15 @@ def environment(folder: str, requirements: Sequence[str]) -> str:
 def spread(values: Sequence[float]) -> dict[str, float]:
     """The median of rounds, and the lowest and the highest."""
     return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on; memory in GB of 10^9 bytes."""
+    model = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {
+        "processor": model, "cores": os.cpu_count(), "memory_gb": round(memory), "python": platform.python_version(),
+    }  # fmt: skip

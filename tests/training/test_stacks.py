@@ -10,7 +10,7 @@ from tests.helpers import digits_config
 from tfvae import networks, posteriors
 from tfvae.stacks import Stack
 from tfvae.training import load_data, train
-from tfvae.training.train import fresh_model, steps_at_once, training_data
+from tfvae.training.fitting import fresh_model, steps_at_once, training_data
 
 PARTS = {
     "diagonal": {},

@@ -20,7 +20,7 @@ from tfvae.errors import InputError
 from tfvae.training import WorkDir, load_data, train, train_and_evaluate
 from tfvae.training.callbacks import Keeper
 from tfvae.training.checkpoints import RunState
-from tfvae.training.train import fresh_model
+from tfvae.training.fitting import fresh_model
 
 
 def run(path, **training):

@@ -14,7 +14,7 @@ from tfvae.data import DataSet, Split
 from tfvae.data.pipeline import Preparation
 from tfvae.data.storage import Arrays
 from tfvae.files import read_json, write_json
-from tfvae.training.train import fresh_model, load_data
+from tfvae.training.fitting import fresh_model, load_data
 from tfvae.vae import VAE
 
 _LARGE = 1_000  # examples at once where nothing is learned

@@ -18,7 +18,7 @@ from tfvae.rows import plain_rows
 from tfvae.studies.base import Cell, Report, Row, Study
 from tfvae.studies.models import DATA_NAMES, base_config, described, estimated, trained
 from tfvae.studies.tables import field, table
-from tfvae.training.train import load_data
+from tfvae.training.fitting import load_data
 
 _NAMES = {"vae": "VAE", "pixel_vae": "PixelVAE", "pixel_rnn": "PixelRNN (Row LSTM)", "pixel_cnn": "PixelCNN (TFP)"}
 _SHOWN = 16

@@ -29,7 +29,7 @@ from tfvae.studies.base import Cell, Report, Row, Study
 from tfvae.studies.models import DATA_NAMES, base_config, described
 from tfvae.studies.tables import Column, field, table
 from tfvae.studies.variants import averages
-from tfvae.training.train import load_data
+from tfvae.training.fitting import load_data
 from tfvae.vae import VAE
 
 _SHOWN = 16

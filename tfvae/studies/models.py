@@ -11,7 +11,8 @@ from tfvae.data import DataSet, Split
 from tfvae.devices import refuse_workers
 from tfvae.evaluation import Estimator, estimate
 from tfvae.evaluation.run import Result
-from tfvae.training.train import load_data, train
+from tfvae.training.fitting import load_data
+from tfvae.training.train import train
 from tfvae.training.workdir import WorkDir
 from tfvae.vae import VAE
 

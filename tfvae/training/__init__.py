@@ -1,10 +1,11 @@
 """Trains a VAE into a work directory."""
 
 from tfvae.training.evaluate_run import evaluate_run, make_estimator
+from tfvae.training.fitting import load_data
 from tfvae.training.run_report import write_report
 from tfvae.training.summary import summary
 from tfvae.training.sweep import sweep
-from tfvae.training.train import Result, load_data, train, train_and_evaluate
+from tfvae.training.train import Result, train, train_and_evaluate
 from tfvae.training.workdir import WorkDir
 
 __all__ = [

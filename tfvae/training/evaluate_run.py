@@ -10,8 +10,8 @@ from tfvae.evaluation import Estimator, Importance
 from tfvae.evaluation.measures import MEASURES, check_names
 from tfvae.files import check_file
 from tfvae.training import outputs
+from tfvae.training.fitting import load_data
 from tfvae.training.run_report import write_report
-from tfvae.training.train import load_data
 from tfvae.training.workdir import WorkDir
 
 
