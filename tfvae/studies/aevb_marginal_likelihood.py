@@ -177,8 +177,8 @@ class AevbMarginalLikelihood(Study):
                 ("minutes", lambda row: row["seconds"] / 60, ".1f"),
             ]),
             "Importance sampling and AIS are lower bounds of log p(x) in the mean, so the higher of the two is the "
-            "nearer one: the headline's. Where it is AIS by nats, q(z|x) fits other examples than these, and the curves "
-            "show q and the model together.",
+            "nearer one: the headline's. Where it is AIS by nats, q(z|x) fits other examples than these, and the "
+            "curves show q and the model together.",
             "The paper prints curves and no numbers: AEVB and Monte Carlo EM come to much the same log p(x) on 1,000 "
             "images, wake-sleep stays below, and Monte Carlo EM is too slow for the full set.",
         ])  # fmt: skip
