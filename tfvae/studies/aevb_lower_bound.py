@@ -131,9 +131,10 @@ class AevbLowerBound(Study):
             "The paper prints curves and no numbers, of 10^8 samples; its findings are that AEVB converges faster and "
             "to a better bound in every case, and that more latents do not overfit. Here AEVB ends higher on test data "
             f"in {higher} of {len(pairs)} pairs. {_latents(rows)}",
-            "The paper's curves of wake-sleep are much nearer to AEVB's than these on MNIST. Its encoder learns from "
-            "dreams alone, whose gradient grows with the inverse square of its scale. Adagrad's first steps move each "
-            "weight by the step size, throw the encoder far off, and leave it short steps for the way back."
+            "The paper's curves of wake-sleep are much nearer to AEVB's than these on MNIST. The likely reason: its "
+            "encoder learns from dreams alone, whose gradient grows with the inverse square of its scale; Adagrad's "
+            "first steps move each weight by the step size, throw the encoder far off, and leave it short steps for "
+            "the way back."
             f"{_tried(rows)}",
         ])  # fmt: skip
         headline = f"AEVB ends with the higher test bound in {higher} of {len(pairs)} pairs with wake-sleep."
