@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python tools/train.py --config=configs/digits.py
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --durations=40
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder --durations=40
 
 check: lint types test
 

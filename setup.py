@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tfvae" / "__init__.py").read_text()).group(1)
 
-TEST = ["pytest>=8", "pytest-xdist>=3.5"]
+TEST = ["pytest>=8", "pytest-xdist>=3.7"]
 SERVING = ["tensorflow-serving-api>=2.21,<2.22"]
 # Only the conversion to ONNX needs packages, one of them to compare numbers: LiteRT's converter is TensorFlow's own.
 CONVERT = ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"]

@@ -17,16 +17,24 @@ with cli.quiet():
     tf.config.list_logical_devices()
 
 
+# Files that take minutes: with one of them left at the end, one process works and the others wait.
+FIRST = ("tools/test_resume", "tools/test_scripts", "test_contributing", "training/test_train", "studies/test_studies",
+         "tools/test_bad_input", "training/test_multi_worker", "export/test_saved_model")  # fmt: skip
 SLOW_CASES = pathlib.Path(__file__).with_name("slow_cases.txt")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks as slow the cases that take seconds and show for other parts what a quick case of the same test shows."""
+    """Marks as slow the cases that take seconds and show for other parts what a quick case of the same test shows.
+
+    Puts the longest files first.
+    """
     slow = set(SLOW_CASES.read_text().splitlines())
     for item in items:
         if item.nodeid in slow:
             item.add_marker("slow")
+    first = {f"tests/{name}.py": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: first.get(item.nodeid.partition("::")[0], len(first)))
 
 
 @pytest.fixture(scope="session")
