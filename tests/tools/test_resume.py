@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 def command(path):
     return [
         sys.executable, str(ROOT / "tools" / "train.py"), f"--workdir={path}/run", f"--export_dir={path}/export",
-        "--config.training.num_epochs=60", "--config.training.steps_per_execution=3",
+        "--config.training.num_epochs=30", "--config.training.steps_per_execution=3",
         "--config.training.pictures_every=0",
         "--config.model.network.hidden=(16,)", "--config.evaluation.num_samples=2",
     ]  # fmt: skip
@@ -46,11 +46,11 @@ def weights(path):
 def test_a_killed_run_ends_with_the_same_weights_bit_for_bit(tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     subprocess.run(command(straight), check=True, capture_output=True)
-    assert newest(straight) == 60 * 27
+    assert newest(straight) == 30 * 27
 
     assert interrupt(stopped, signal.SIGKILL, past=2 * 27)[0] == -signal.SIGKILL
     after_kill = newest(stopped)
-    assert 2 * 27 < after_kill < 60 * 27
+    assert 2 * 27 < after_kill < 30 * 27
 
     # Preemption: saves where it stands, inside an epoch as like as not, and says so.
     code, errors = interrupt(stopped, signal.SIGTERM, past=after_kill + 3 * 27)
