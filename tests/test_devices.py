@@ -155,4 +155,4 @@ def test_gpus_in_use_are_left_as_they_are(gpus, monkeypatch):
         raise RuntimeError("Physical devices cannot be modified after being initialized")
 
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
-    devices.connect("one_device")
+    assert devices.connect("one_device") == devices.Cluster(tf.distribute.get_strategy())

@@ -82,8 +82,10 @@ class Split:
         def epoch(batches: tf.data.Dataset) -> tf.data.Dataset:
             return batches if labels else batches.map(lambda x, _: x)
 
-        facts: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "first_step": first_step, "labels": labels}
-        return pipeline.finish(self._epochs(epoch, prepared=True, part=part, **facts))
+        epochs = self._epochs(
+            epoch, prepared=True, batch_size=batch_size, seed=seed, first_step=first_step, labels=labels, part=part
+        )
+        return pipeline.finish(epochs)
 
     def training_stacks(
         self, *, batch_size: int, steps: int, seed: int, first_step: int = 0, labels: bool = False
@@ -105,8 +107,10 @@ class Split:
         def epoch(batches: tf.data.Dataset) -> tf.data.Dataset:
             return stacked(batches, steps=steps, batch_size=batch_size, divisor=self._training_storage[1].divisor)
 
-        facts: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "first_step": first_step, "labels": labels}
-        return pipeline.finish(self._epochs(epoch, prepared=False, **facts))
+        epochs = self._epochs(
+            epoch, prepared=False, batch_size=batch_size, seed=seed, first_step=first_step, labels=labels
+        )
+        return pipeline.finish(epochs)
 
     def _epochs(
         self, each: Callable[[tf.data.Dataset], tf.data.Dataset], *, prepared: bool, batch_size: int, seed: int,

@@ -1,7 +1,6 @@
 """Where the examples of one split are kept: `Arrays` in memory, or `Stream` read again each epoch.
 
-Both give the same two streams of stored, not yet prepared values; what is done with
-them is written once, in `tfvae.data.dataset`.
+Both give the same streams of stored, not yet prepared values; what is done with them is written once, in `split`.
 """
 
 import dataclasses

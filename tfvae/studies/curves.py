@@ -35,14 +35,15 @@ class Fresh:
     dataset: DataSet
 
 
-def fresh(config: Config, *, num_train: int | None = None) -> Fresh:
+def fresh(config: Config, *, num_train: int | None = None, dataset: DataSet | None = None) -> Fresh:
     """The data of a config and a model with the first weights of its seed.
 
     Args:
       config: of both.
       num_train: how many of the training examples, the first ones; None: all.
+      dataset: that of the config, where it is loaded already.
     """
-    dataset = load_data(config)
+    dataset = dataset or load_data(config)
     dataset = dataset if num_train is None else cut(dataset, num_train)
     data = dataclasses.replace(config.data, item_shape=dataset.item_shape, encoding=dataset.encoding)
     config = dataclasses.replace(config, data=data)

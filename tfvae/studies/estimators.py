@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvae import random
+from tfvae.data import DataSet
 from tfvae.kinds import Objective
 from tfvae.objectives import SGVB_A, SGVB_B
 from tfvae.rows import batch_rows
@@ -59,7 +60,7 @@ class Estimators(Study):
     batch_sizes: tuple[int, ...] = (1, 10, 100, 1_000, WHOLE)
     warm_up_steps: int = 1_000
     num_gradients: int = 100
-    target: float = -105.0
+    target: float = -120.0
     seconds_limit: float = 30.0
     learning_rate: float = 1e-3
     highest_rate: float = 4e-3
@@ -83,13 +84,13 @@ class Estimators(Study):
         """Adam's rate for batches of this size."""
         return min(self.learning_rate * math.sqrt(batch_size / 100), self.highest_rate)
 
-    def _fresh(self, cell: Cell, batch_size: int, objective: Objective) -> curves.Fresh:
+    def _fresh(self, cell: Cell, batch_size: int, objective: Objective, dataset: DataSet | None = None) -> curves.Fresh:
         config = base_config(
             self.data, latent_size=self.latent_size, hidden=(self.hidden,), objective=objective,
             training__learning_rate=self.rate(batch_size), training__seed=cell.settings["seed"],
             training__batch_size=batch_size,
         )  # fmt: skip
-        return curves.fresh(config)
+        return curves.fresh(config, dataset=dataset)
 
     def run(self, cell: Cell, folder: str, *, verbose: bool) -> Row:
         settings = cell.settings
@@ -104,11 +105,13 @@ class Estimators(Study):
         # A gradient of the whole set and 25 samples takes seconds, and varies little.
         count = max(10, self.num_gradients // max(1, batch_size * settings["num_samples"] // 1_000))
         gradients = gradient_moments(model, objective, batch_size=batch_size, count=count, seed=settings["seed"])
-        found = self._time_to_target(cell, objective, batch_size, verbose=verbose)
+        found = self._time_to_target(cell, objective, batch_size, model.dataset, verbose=verbose)
         return gradients | found | {"learning_rate": self.rate(batch_size), "config": described(model.config)}
 
-    def _time_to_target(self, cell: Cell, objective: Objective, batch_size: int, *, verbose: bool) -> Row:
-        model = self._fresh(cell, batch_size, objective)
+    def _time_to_target(
+        self, cell: Cell, objective: Objective, batch_size: int, dataset: DataSet, *, verbose: bool
+    ) -> Row:
+        model = self._fresh(cell, batch_size, objective, dataset)
         x, split = curves.examples_of(model.dataset.validation, 1_000), model.dataset.train
         # Few enough between two looks that a run does not pass far beyond the target.
         chunk = max(100 if model.vae.use_jit("auto") else 1, 5_000 // batch_size)

@@ -1,8 +1,8 @@
 """From a config to a model and the data of its steps, and `fit` with everything around it."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -90,11 +90,13 @@ def training_data(
       dataset: whose training split is wanted.
       batch_size, seed, first_step, part: see `Split.training_batches`.
     """
-    facts: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "first_step": first_step}
-    facts["labels"] = bool(vae.num_labels)
-    if vae.distribute_strategy.num_replicas_in_sync > 1:
-        return dataset.train.training_batches(part=part, **facts)
-    return dataset.train.training_stacks(steps=vae.steps_at_once, **facts)
+    many = vae.distribute_strategy.num_replicas_in_sync > 1
+    batches = (
+        functools.partial(dataset.train.training_batches, part=part)
+        if many
+        else functools.partial(dataset.train.training_stacks, steps=vae.steps_at_once)
+    )
+    return batches(batch_size=batch_size, seed=seed, first_step=first_step, labels=bool(vae.num_labels))
 
 
 def fit(
