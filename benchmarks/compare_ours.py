@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import glob
 import io
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from tfvae.config import Config, DataConfig, ModelConfig, TrainingConfig
 from tfvae.devices import connect
 from tfvae.export import export_saved_model
 from tfvae.training import WorkDir
+from tfvae.training.callbacks import Keeper, Progress, TensorBoard
 from tfvae.training.checkpoints import Checkpoints, RunState
 from tfvae.training.fitting import fit, fresh_model
 
@@ -33,10 +35,30 @@ class Terminal(io.StringIO):
         return True
 
 
+class Spent:
+    """The seconds inside `on_epoch_end` of callbacks, by their class."""
+
+    def __init__(self, *callbacks: Any) -> None:
+        self.seconds = dict.fromkeys(callbacks, 0.0)
+        for callback in callbacks:
+            callback.on_epoch_end = self._timed(callback, callback.on_epoch_end)
+
+    def _timed(self, callback: Any, method: Callable[..., None]) -> Callable[..., None]:
+        def timed(*arguments: Any) -> None:
+            start = time.perf_counter()
+            method(*arguments)
+            self.seconds[callback] += time.perf_counter() - start
+
+        return timed
+
+
 class Ours:
     """The model of one work, its data, and its work directory."""
 
-    def ready(self, work: str, data: str, num_images: int, folder: str) -> dict[str, Any]:
+    def __init__(self) -> None:
+        self.spent = Spent(Progress, TensorBoard, Keeper)
+
+    def ready(self, work: str, data: str, num_images: int, folder: str, precision: str = "float32") -> dict[str, Any]:
         """Builds the model and opens the data.
 
         Args:
@@ -45,8 +67,10 @@ class Ours:
             files.
           num_images: see there.
           folder: the work directory, which is made.
+          precision: see `TrainingConfig`.
         """
         config = _config(work, _source(data, num_images, f"{folder}.npz"))
+        config = dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
         # Not by `load_data`: its check refuses the greys of W2, whose cross-entropy is no likelihood.
         self.dataset = data_lib.load(config.data)
         self.vae, self.state = fresh_model(config, self.dataset), RunState()
@@ -60,8 +84,9 @@ class Ours:
         """So many epochs more, with the progress bar, TensorBoard, validation and checkpoints.
 
         Returns:
-          `measured_seconds`, of the training part of the epochs: what TensorBoard was given as throughput. The call
-          itself takes longer, by validation, checkpoints and the start of the pipeline.
+          `measured_seconds`, of the training part of the epochs, which TensorBoard was given as throughput, and of what
+          progress bar and TensorBoard do at their ends. `checkpoint_seconds` are those of the checkpoints. The call
+          itself takes longer, by these, by validation and by the start of the pipeline.
         """
         step, num_examples = int(self.vae.steps.numpy()), self.dataset.train.num_examples
         done = step // self.dataset.train.steps_per_epoch(self.config.training.batch_size)
@@ -69,6 +94,8 @@ class Ours:
         config = dataclasses.replace(self.config, training=training)
         logs = self.place.file("logs", "train", "*")
         before = set(glob.glob(logs))
+        spent = self.spent.seconds
+        spent.update(dict.fromkeys(spent, 0.0))
         with contextlib.redirect_stderr(Terminal()):
             fit(
                 config, self.place, self.dataset, self.vae, self.state, self.checkpoints,
@@ -77,8 +104,11 @@ class Ours:
         [written] = set(glob.glob(logs)) - before
         rates, losses = _scalars(written, "images_per_second"), _scalars(written, "loss")
         assert len(rates) == count
-        seconds = sum(num_examples / rate for rate in rates)
-        return {"images": count * num_examples, "measured_seconds": seconds, "loss": losses[-1]}
+        seconds = sum(num_examples / rate for rate in rates) + spent[Progress] + spent[TensorBoard]
+        return {
+            "images": count * num_examples, "measured_seconds": seconds, "checkpoint_seconds": spent[Keeper],
+            "loss": losses[-1],
+        }  # fmt: skip
 
     def export(self, data: str) -> dict[str, Any]:
         """Exports the model, loads the export, and compiles both ways of `call`."""

@@ -85,7 +85,8 @@ def training(work: str, bench: Bench) -> dict[str, Any]:
     for name, side in sides.items():
         num_images = bench.sizes.few if side.few else getattr(bench.sizes, work)
         ready[name] = {"work": work, "data": bench.data(work), "num_images": num_images, **side.settings}
-    ready["tfvae"]["folder"] = bench.file(work)
+        if side.script == OURS.script:
+            ready[name]["folder"] = bench.file(f"{work}_{name}")
     found = alternate(sides, bench.homes, rounds=bench.rounds, ready=ready)
     found["missing"] |= {name: "left out" for name in SIDES[work] if name not in sides}
     return found | {"data": bench.images, "sides": sides_of(found["rounds"])}

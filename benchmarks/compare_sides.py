@@ -33,7 +33,7 @@ class Side:
       script: below `benchmarks/`.
       home: the key of `REQUIREMENTS` that names its environment; empty: the Python that runs the script.
       settings: what `ready` is given besides.
-      few: whether it is known to be so slow that it gets a tenth of the images.
+      few: whether it is known to be so slow that it gets few images.
       peer: whether it counts among the peers; tfvae and the floor do not.
     """
 
@@ -70,6 +70,9 @@ SIDES: dict[str, dict[str, Side]] = {
     # XLA on CPUs is slow with convolutions.
     "w2": {
         "tfvae": OURS,
+        "tfvae_bfloat16": dataclasses.replace(
+            OURS, title="tfvae, `mixed_bfloat16`", settings={"precision": "mixed_bfloat16"}
+        ),
         "pythae": _PYTHAE,
         "keras3": dataclasses.replace(_JIT, few=True),
         "keras3_no_jit": _PLAIN,
@@ -158,13 +161,15 @@ def alternate(
                 say(f"{name}: ready, the first epoch took {first['seconds']:.1f} s")
         for number in range(rounds):
             found.append({})
-            for name in [name for name in sides if name not in missing]:
+            # Who comes first changes: none always follows the same one.
+            turn = number % len(sides)
+            for name in [name for name in [*sides][turn:] + [*sides][:turn] if name not in missing]:
                 epoch = answer(name, "epoch")
                 if epoch:
                     found[-1][name] = epoch
             say(f"round {number + 1} of {rounds}: " + ", ".join(f"{n} {pace(a):,.0f}/s" for n, a in found[-1].items()))
     # A side that fell out is not in some rounds only.
-    kept = [{name: epoch for name, epoch in row.items() if name not in missing} for row in found]
+    kept = [{name: row[name] for name in sides if name in row and name not in missing} for row in found]
     return {"rounds": kept, "missing": missing, "versions": versions}
 
 

@@ -207,7 +207,8 @@ def test_random_images_and_those_held_out(modules, tmp_path):
 def test_the_convolutional_network_is_that_of_the_keras_documentation(modules):
     """Its page tells of 69,076 parameters in the encoder, and of 65,089 in the decoder."""
     networks = modules["compare_networks"]
-    encoder, decoder = networks.encoder((28, 28, 1), 4), networks.decoder(2, (28, 28, 1), 1)
+    encoder = networks.encoder((28, 28, 1), 4, policy="float32")
+    decoder = networks.decoder(2, (28, 28, 1), 1, policy="float32")
     assert (encoder.count_params(), decoder.count_params()) == (69_076, 65_089)
     assert (encoder.output_shape, decoder.output_shape) == ((None, 4), (None, 784))
 
@@ -216,12 +217,12 @@ def test_the_convolutional_network_is_that_of_the_keras_documentation(modules):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["w1", "w2"])
-def test_our_side_trains_and_tells_what_tensorboard_was_told(modules, work, tmp_path):
+@pytest.mark.parametrize(("work", "precision"), [("w1", "float32"), ("w2", "float32"), ("w2", "mixed_bfloat16")])
+def test_our_side_trains_and_tells_what_tensorboard_was_told(modules, work, precision, tmp_path):
     path = str(tmp_path / "x.npy")
     modules["compare_data"].write_random(path, 256, levels=2)
     with modules["workers"].Worker([sys.executable, str(FOLDER / "compare_ours.py")]) as ours:
-        ours.ask("ready", work=work, data=path, num_images=256, folder=str(tmp_path / "run"))
+        ours.ask("ready", work=work, data=path, num_images=256, folder=str(tmp_path / "run"), precision=precision)
         first, later = ours.ask("epoch"), ours.ask("epoch", count=2)
     assert (first["images"], later["images"]) == (256, 512) and 500.0 < later["loss"] < first["loss"] < 600.0
     assert all(0.0 < row["measured_seconds"] < row["seconds"] for row in (first, later))

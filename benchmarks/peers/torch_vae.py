@@ -20,14 +20,14 @@ class Torch:
         """Reads the images, uint8 `[n, 784]`, and builds."""
         images = torch.from_numpy(np.load(data, mmap_mode="r")[:num_images].astype(np.float32))
         self.x, self.batch_size = (images, 100) if work == "w1" else (images.reshape(-1, 1, 28, 28) / 255, 128)
-        self._build(work)
-        threads = torch_threads.choose(lambda: self._pass(self.x[: 20 * self.batch_size]))
-        self._build(work)  # from the start again
-        if compiled:
-            self.loss = torch.compile(self._loss)
+        self._build(work, compiled)
+        few = self.x[: 20 * self.batch_size]
+        self._pass(few)  # compiles
+        threads = torch_threads.choose(lambda: self._pass(few))
+        self._build(work, compiled)  # from the start again
         return {"torch": torch.__version__, "threads": threads}
 
-    def _build(self, work: str) -> None:
+    def _build(self, work: str, compiled: bool) -> None:
         torch.manual_seed(0)
         if work == "w1":
             encoder = nn.Sequential(nn.Linear(784, 500), nn.Tanh(), nn.Linear(500, 40))
@@ -44,7 +44,7 @@ class Torch:
             )  # fmt: skip
         self.networks = nn.ModuleList([encoder, decoder])
         self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=1e-3, fused=True)
-        self.loss = self._loss
+        self.loss = torch.compile(self._loss) if compiled else self._loss
 
     def _loss(self, x: torch.Tensor) -> torch.Tensor:
         encoder, decoder = self.networks

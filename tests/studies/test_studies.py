@@ -12,7 +12,7 @@ from tfvae.studies.run import study_of
 
 # Smaller than quick: what each needs to run in seconds.
 MINIATURE = {
-    "iwae_table": {"num_epochs": {"1": 1, "5": 1}, "num_samples": 5, "hidden": (8,), "latent_size": 2},
+    "iwae_table": {"num_epochs": {"1": (1,), "5": (1,)}, "num_samples": 5, "hidden": (8,), "latent_size": 2},
     "aevb_lower_bound": {"latent_sizes": {"digits": (2,)}, "hidden": {"digits": 8}, "num_samples": {"digits": 3_000},
                          "num_points": 3, "max_examples": 50},
     "aevb_marginal_likelihood": {"data": "digits", "hidden": 8, "latent_size": 2, "train_sizes": (500,),
@@ -24,7 +24,7 @@ MINIATURE = {
     "double_kl": {"hidden": 8, "latent_size": 2, "num_epochs": 1, "num_samples": 5},
     "estimators": {"hidden": 8, "latent_size": 2, "num_samples": (1,), "batch_sizes": (100,), "warm_up_steps": 20,
                    "num_gradients": 10, "target": -60.0, "seconds_limit": 2.0},
-    "kl_schedules": {"num_epochs": 1, "num_samples": 5, "hidden": (8,), "latent_size": 2},
+    "kl_schedules": {"num_epochs": 1, "num_samples": 5, "latent_size": 2},
     "latent_size": {"num_epochs": 1, "num_samples": 5, "hidden": (8,), "sizes": (2,)},
     "manifolds": {"hidden": {"digits": 8}, "num_epochs": {"digits": 1}, "num_samples": 5},
     "posterior_families": {"num_epochs": 1, "num_samples": 5, "hidden": (8,), "latent_size": 2},
@@ -121,12 +121,20 @@ def test_words_of_a_comparison_follow_its_numbers():
         ]
         return study.report(rows, {})
 
-    collapsed = report_of(0.0, [11.0, 0.1, 2.0, 3.0, 4.0, 5.0])
+    collapsed = report_of(0.0, [11.0, 9.0, 0.05, 2.0, 3.0, 4.0, 5.0])
     assert "Here it did: hardly a latent is active." in collapsed.text
-    assert "weight 0.5 pays 5.00" in collapsed.headline and "the plain ELBO's: -0.10" in collapsed.headline
-    assert "4 of 4 end with a lower log p(x)" in collapsed.text
-    alive = report_of(6.0, [11.0, 5.0, 2.0, 3.0, 4.0, 1.0])
-    assert "6 of 8 latents stay active" in alive.text and "0 of 4 end with a lower log p(x)" in alive.text
+    assert "weight 0.5 pays 5.00" in collapsed.headline and "the plain ELBO's: -0.05" in collapsed.headline
+    assert (
+        "0 of 4 end with a log p(x) that is above" in collapsed.text
+        and "independent pixels, which" not in collapsed.text
+    )
+    assert "So it did with independent pixels" in report_of(0.0, [0.05, 9.0, 0.05, 2.0, 3.0, 4.0, 5.0]).text
+    alive = report_of(6.0, [11.0, 9.0, 5.0, 2.0, 3.0, 4.95, 1.0])
+    assert (
+        "6 of 8 latents stay active" in alive.text
+        and "by more than 0.1 nats: linear warm-up by 3.00, cyclic" in alive.text
+    )
+    assert "3 of 4 end with" in alive.text  # a tie is no gain
 
 
 def test_double_kl_compares_only_what_is_run(monkeypatch):
@@ -139,10 +147,13 @@ def test_double_kl_compares_only_what_is_run(monkeypatch):
     monkeypatch.setattr(DoubleKl, "_picture", lambda self, rows, folders: b"png")
     for count in range(1, 5):
         for some in itertools.combinations(rows, count):
-            assert ("ends +" in study.report(some, {}).text) == (count == 4)
-    # TFP's (-95) beside a weight of 2 (-98), half of TFP's (-96) beside ours (-97).
-    assert "ends +3.00 nats of ELBO from `kl_weight = 2`" in study.report(rows, {}).text
-    assert "with half its weight +1.00 from tfvae; and as published +2.00" in study.report(rows, {}).text
+            report = study.report(some, {})
+            assert ("The second count alone" in report.text) == (count == 4)
+            assert ("Against half its weight" in report.headline) == (rows[0] in some and rows[1] in some)
+    # TFP's (-95), half of TFP's (-96), ours (-97), a weight of 2 (-98).
+    text = study.report(rows, {}).text
+    assert "against itself at weight 0.5, costs -1.00 nats of ELBO" in text
+    assert "`kl_weight` of 2 against 1, 1.00 and" in text and "costs another -1.00 and" in text
 
 
 def test_the_rows_of_the_iwae_table_have_their_fields(tmp_path):

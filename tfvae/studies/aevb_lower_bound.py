@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import os
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -124,23 +125,28 @@ class AevbLowerBound(Study):
             "The variational lower bound, nats per example, against training samples evaluated: minibatches of 100, "
             "L = 1, one hidden layer of tanh units, weights from N(0, 0.01), MAP with p(theta) = N(0, I), Adagrad with "
             f"the step size of {', '.join(map(str, STEP_SIZES))} that stood highest on the training data after "
-            f"{100 * _CHOSEN_AFTER:g} % of the run. The bound is that of the same encoder for both algorithms, on the "
-            f"first {self.max_examples:,} examples of each split.",
+            f"{100 * _CHOSEN_AFTER:g} % of the run. The bound is taken with each run's own encoder, on at most the "
+            f"first {self.max_examples:,} examples of each split. The test images of the faces are the end of the "
+            "film: what their bound lacks is the film's change too, and not overfitting alone.",
             "![Lower bound over training samples](lower_bound.png)",
             table(rows, columns),
             "The paper prints curves and no numbers, of 10^8 samples; its findings are that AEVB converges faster and "
             "to a better bound in every case, and that more latents do not overfit. Here AEVB ends higher on test data "
-            f"in {higher} of {len(pairs)} pairs. {_latents(rows)}",
-            "The paper's curves of wake-sleep are much nearer to AEVB's than these on MNIST. The likely reason: its "
-            "encoder learns from dreams alone, whose gradient grows with the inverse square of its scale; Adagrad's "
-            "first steps move each weight by the step size, throw the encoder far off, and leave it short steps for "
-            "the way back."
+            f"in {higher} of {len(pairs)} pairs, and is ahead of wake-sleep's last bound after "
+            f"{_overtaken(pairs)} of the run in the median of those. {_latents(rows)}",
+            "The paper's curves of wake-sleep are much nearer to AEVB's than these on MNIST: here it has not "
+            "converged, and takes the smallest step of the paper's grid. A reason that was not tested: its encoder "
+            "learns from dreams alone, whose "
+            "gradient grows with the inverse square of its scale; Adagrad's first steps move each "
+            "weight by the step size, throw the encoder far off, and leave it short steps for the way back."
             f"{_tried(rows)}",
         ])  # fmt: skip
-        headline = f"AEVB ends with the higher test bound in {higher} of {len(pairs)} pairs with wake-sleep."
+        ahead = _ahead(pairs)
+        by = "; ".join(f"{DATA_NAMES[data]} by {low:.1f} to {high:.1f} nats" for data, (low, high) in ahead.items())
+        headline = f"AEVB ends with the higher test bound in {higher} of {len(pairs)} pairs with wake-sleep: {by}."
         return Report(
             headline=headline, text=text, figures={"lower_bound.png": _figure(rows)},
-            findings={"pairs": len(pairs), "aevb_higher": higher},
+            findings={"pairs": len(pairs), "aevb_higher": higher, "aevb_ahead": ahead},
         )  # fmt: skip
 
 
@@ -180,17 +186,42 @@ def _tried(rows: Sequence[Row]) -> str:
     return f" For {where} the bound of training data stood at {stood}, when the step size was chosen."
 
 
+def _ahead(pairs: Sequence[tuple[tuple[str, int], dict[str, Row]]]) -> dict[str, tuple[float, float]]:
+    """Of each data set the lowest and the highest difference of the test bounds, AEVB - wake-sleep."""
+    found: dict[str, list[float]] = {}
+    for (data, _), end in pairs:
+        found.setdefault(data, []).append(end["AEVB"]["test_elbo"] - end["wake-sleep"]["test_elbo"])
+    return {data: (min(values), max(values)) for data, values in found.items()}
+
+
+def _overtaken(pairs: Sequence[tuple[Any, dict[str, Row]]]) -> str:
+    """The share of a run after which AEVB's test bound is above that at the end of wake-sleep."""
+    shares = []
+    for _, group in pairs:
+        end, curve = group["wake-sleep"]["test_elbo"], group["AEVB"]["curve"]
+        ahead = [point["samples"] for point in curve if point["test_elbo"] > end]
+        if group["AEVB"]["test_elbo"] > end:
+            shares.append(ahead[0] / curve[-1]["samples"])
+    return f"{100 * statistics.median(shares):.1f} %" if shares else "no part"
+
+
 def _latents(rows: Sequence[Row]) -> str:
-    """What more latents did to the test bound of AEVB."""
+    """What more latents did to AEVB's test bound, and to how far it lies below the training bound."""
     said = []
     for data in dict.fromkeys(row["settings"]["data"] for row in rows):
         own = [row for row in rows if row["settings"]["data"] == data and row["settings"]["algorithm"] == "AEVB"]
         if own:
-            said.append(
-                f"{DATA_NAMES[data]}: "
-                + ", ".join(f"{row['settings']['latent_size']} latents {row['test_elbo']:.1f}" for row in own)
+            ends = ", ".join(
+                f"{row['settings']['latent_size']} latents {row['test_elbo']:.1f} (train - test "
+                f"{row['train_elbo'] - row['test_elbo']:.1f}; highest on the way "
+                f"{max(point['test_elbo'] for point in row['curve']):.1f})"
+                for row in own
             )
-    return f"Test bounds of AEVB by latents - {'; '.join(said)}."
+            gaps = [row["train_elbo"] - row["test_elbo"] for row in own]
+            verdict = "no gap opens with more latents" if max(gaps) < 1.0 else "the gap is there with few latents too"
+            verdict = "the gap grows with the latents" if gaps[-1] > 1.0 + 1.5 * gaps[0] else verdict
+            said.append(f"{DATA_NAMES[data]}: {ends}: {verdict}")
+    return f"AEVB by latents, test bound at the end - {'; '.join(said)}."
 
 
 def _figure(rows: Sequence[Row]) -> bytes:
@@ -209,10 +240,11 @@ def _figure(rows: Sequence[Row]) -> bytes:
                     place.plot(samples, [point[f"{split}_elbo"] for point in row["curve"]], style,
                                color=COLOURS[algorithm], label=f"{algorithm}, {split}", linewidth=1.2)  # fmt: skip
             place.set(xscale="log", title=f"{DATA_NAMES[data]}, {size} latents")
-            bounds = [point["test_elbo"] for row in group.values() for point in row["curve"]]
-            bounds.sort()
-            low, high = bounds[len(bounds) // 4], bounds[-1]
-            place.set_ylim(low - 0.5 * (high - low), high + 0.25 * (high - low))
+            found = [row["curve"] for row in group.values()]
+            bounds = sorted(point["test_elbo"] for curve in found for point in curve)
+            low = bounds[len(bounds) // 4]
+            high = max(max(point["test_elbo"], point["train_elbo"]) for curve in found for point in curve)
+            place.set_ylim(low - 0.5 * (high - low), high + 0.1 * (high - low))
         line[0].set_ylabel("lower bound, nats")
         line[0].legend(frameon=False, fontsize=6)
     for place in axes[-1]:

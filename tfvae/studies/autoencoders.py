@@ -154,6 +154,9 @@ class Autoencoders(Study):
             "draws z from a mixture of normals fitted to the codes of training images. log p(x) is an importance "
             f"estimate with K = {self.num_samples}: for an autoencoder, whose q has no width that was learned, a loose "
             "bound.",
+            "An autoencoder's codes need not look like N(0, I), and z from the prior need not decode to digits. The VAE "
+            "has a density of its codes by its objective; an autoencoder needs a second model of "
+            "them, and with that its samples are of the same kind. What the VAE pays is in the reconstruction.",
             "![Reconstructions](reconstructions.png)",
             "Rows: test images; reconstructions of each model in the order of the table; the same images with masked "
             "pixels; what each model makes of them.",
@@ -167,7 +170,9 @@ class Autoencoders(Study):
             headline = (
                 f"Squared error of a reconstructed pixel {ae['squared_error']:.4f} (autoencoder) against "
                 f"{vae['squared_error']:.4f} (VAE); Frechet distance of samples from N(0, I) "
-                f"{ae['from_prior']['frechet_distance']:.1f} against {vae['from_prior']['frechet_distance']:.1f}"
+                f"{ae['from_prior']['frechet_distance']:.1f} against {vae['from_prior']['frechet_distance']:.1f}, from "
+                f"a density fitted to the codes {ae['from_codes']['frechet_distance']:.1f} against "
+                f"{vae['from_codes']['frechet_distance']:.1f}"
             )
         return Report(headline=headline + ".", text=text, figures=self._pictures(rows, folders))
 

@@ -144,12 +144,14 @@ class DensityModels(Study):
     def report(self, rows: Sequence[Row], folders: Mapping[str, str]) -> Report:
         text = "\n\n".join([
             f"Binarized images; batches of 100, Adam with a cosine rate from 2e-3. log p(x), nats per test image: "
-            f"exact for models without latents, by importance sampling with K = {self.num_samples} for VAEs. The "
-            "epochs are what the budget allows: density models are slow to train here, and slower to draw from.",
+            f"exact for models without latents, a lower bound by importance sampling with K = {self.num_samples} for "
+            "VAEs. The epochs are what the budget allows: density models are slow to train here.",
             table(rows, [
                 ("data", lambda row: DATA_NAMES[row["settings"]["data"]], ""),
                 ("model", lambda row: _NAMES[row["settings"]["model"]], ""),
                 ("log p(x)", field("log_likelihood"), ".2f"),
+                ("", lambda row: "exact" if row["exact"] else "at least", ""),
+                ("test images", field("num_test"), ",d"),
                 ("standard error over images", field("log_likelihood_standard_error"), ".2f"),
                 ("rate", field("rate"), ".2f"),
                 ("parameters", field("num_parameters"), ",d"),
@@ -164,10 +166,13 @@ class DensityModels(Study):
             own = [row for row in rows if row["settings"]["data"] == data]
             said.append(
                 f"{DATA_NAMES[data]}: "
-                + ", ".join(f"{_NAMES[row['settings']['model']]} {row['log_likelihood']:.2f}" for row in own)
+                + ", ".join(
+                    f"{_NAMES[row['settings']['model']]} {row['log_likelihood']:.2f} ({row['settings']['num_epochs']})"
+                    for row in own
+                )
             )
         return Report(
-            headline=f"log p(x), nats. {'; '.join(said)}.", text=text,
+            headline=f"log p(x), nats (epochs). {'; '.join(said)}.", text=text,
             figures={f"samples_{data}.png": _picture(rows, folders, data) for data in self._data(rows)},
         )  # fmt: skip
 

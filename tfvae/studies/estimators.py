@@ -44,7 +44,7 @@ class Estimators(Study):
       seed: of all.
     """
 
-    title: ClassVar[str] = "Why one sample and a batch of a hundred are enough"
+    title: ClassVar[str] = "How many samples, and how large a batch"
     source: ClassVar[str] = "Kingma & Welling 2013, section 2.3 (equations 6 to 8)"
     grid: ClassVar[tuple[str, ...]] = ("num_samples", "batch_sizes")
     budgets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -151,8 +151,8 @@ class Estimators(Study):
             "total variance over draws of the batch and of z, divided by the squared norm of its mean, at one model "
             f"after {self.warm_up_steps:,} steps. The time is that of training alone, from fresh weights to a "
             f"validation ELBO of {self.target:g} nats (one draw of z, 1,000 images), at most {self.seconds_limit:.0f} "
-            "s, by a straight line between the two looks around it; compilation is not counted. Cells of more than "
-            f"{_MOST_DRAWS:,} draws a step are left out. Seconds are of a shared machine and a single run.",
+            "s and the steps then under way, by a straight line between the two looks around it; compilation is not "
+            f"counted. Cells of more than {_MOST_DRAWS:,} draws a step are left out. Seconds are of a shared machine and a single run.",
             table(rows, [
                 ("estimator", field("settings", "estimator"), ""),
                 ("L", field("settings", "num_samples"), "d"),
@@ -193,13 +193,20 @@ class Estimators(Study):
                 f"At batches of 100, L = {most} costs {most} times the decoding and divides the variance of B by "
                 f"{times:.2f}; the variance over examples, which more draws of z do not touch, is the rest. "
             )
-        return text + f"The whole set, which is variational Bayes in batches: {self._whole(by)}."
+        return text + f"Batch variational Bayes, each step on the whole set: {self._whole(by)}."
 
     def _whole(self, by: Mapping[tuple[str, int, int], Row]) -> str:
         row = by.get(("B", 1, WHOLE))
         if row is None:
             return "not run"
-        return f"{row['steps']} steps and an ELBO of {row['elbo']:.1f} when it ended"
+        found, few = f"{row['steps']} steps and an ELBO of {row['elbo']:.1f} when it ended", by.get(("B", 1, 100))
+        if few is None or not few["reached"]:
+            return found
+        examples = row["steps"] * _NUM_TRAIN[self.data]
+        return (
+            f"{found}, after {examples:,} examples; batches of 100 are at {self.target:g} nats after "
+            f"{few['samples_to_target']:,.0f}"
+        )
 
     def _figure(self, by: Mapping[tuple[str, int, int], Row]) -> bytes:
         figure, ((left, right),) = new_figure(columns=2, width=5.0, height=3.8)

@@ -1,6 +1,7 @@
 """Studies that change one part of a VAE and leave the rest: what they share."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -115,7 +116,8 @@ class _Variants(Study):
             f"{DATA_NAMES[self.data]}; {self.setting}; {self.num_epochs} epochs, means over {len(self.seeds)} "
             f"seed{'s' if len(self.seeds) > 1 else ''}. Nats per test image, log p(x) by importance sampling with "
             f"K = {self.num_samples:,}. The mutual information is that of z and the place of an image among the first "
-            f"2,000 test images, so that it cannot be above {limit:.2f} nats; of a higher rate it says nothing more."
+            f"{round(math.exp(limit)):,} test images, so that it cannot be above {limit:.2f} nats; of a "
+            "higher rate it says nothing more."
             + ("" if len(self.seeds) > 1 else " A difference of one seed may be the seed's."),
             table(list(means.values()), columns),
             self.paragraph(means) if whole else "Some variants are not run yet.",
@@ -136,14 +138,15 @@ class _Variants(Study):
 
 
 def averages(rows: Sequence[Row]) -> dict[str, Row]:
-    """By variant the means over seeds of its numbers, and `<name>_spread`, half of the range, of log p(x)."""
+    """By variant the means over seeds of its numbers, and `<name>_spread`, half of the range, of log p(x) and ELBO."""
     found: dict[str, Row] = {}
     for variant in dict.fromkeys(row["variant"] for row in rows):
         own = [row for row in rows if row["variant"] == variant]
         numbers = [name for name, value in own[0].items() if isinstance(value, int | float) and name != "seed"]
         found[variant] = {"variant": variant} | {name: float(np.mean([row[name] for row in own])) for name in numbers}
-        values = [row["log_likelihood"] for row in own]
-        found[variant]["log_likelihood_spread"] = (max(values) - min(values)) / 2 if len(own) > 1 else None
+        for name in ("log_likelihood", "elbo"):
+            values = [row[name] for row in own]
+            found[variant][f"{name}_spread"] = (max(values) - min(values)) / 2 if len(own) > 1 else None
     return found
 
 
