@@ -85,10 +85,16 @@ def _summary(result: dict[str, Any]) -> str:
 
 def _measured(part: dict[str, Any]) -> str:
     machine = part["machine"]
-    versions: dict[str, str] = {}
-    for given in part.get("versions", {}).values():
-        versions |= {name: value for name, value in given.items() if isinstance(value, str)}
-    listed = "".join(f", {name} {value}" for name, value in sorted(versions.items()))
+    versions: dict[str, dict[str, list[str]]] = {}
+    for side, given in part.get("versions", {}).items():
+        for name, value in given.items():
+            if isinstance(value, str):
+                versions.setdefault(name, {}).setdefault(value, []).append(side)
+    listed = "".join(
+        f", {name} {value}" + (f" ({', '.join(sides)})" if len(values) > 1 else "")
+        for name, values in sorted(versions.items())
+        for value, sides in values.items()
+    )
     return (
         f"Measured {part['date']} on {machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB; "
         f"Python {machine['python']}{listed}."
@@ -114,17 +120,19 @@ def _training(part: dict[str, Any], work: str) -> str:
 
 
 _OURS = """tfvae trains by `vae.fit` as `tools/train.py` does: progress bar, TensorBoard, validation and checkpoints
-are on. Its pace is what it reports to TensorBoard, that of the training part of an epoch; the whole call, with
-validation on 100 images, checkpoints and a new pipeline, makes {whole:,.0f} images/s in the median. {count} rounds, an
-epoch each, after one that compiles. All sides have as many threads as there are cores, but PyTorch and pythae one where
-that is faster. Images: {data}."""
+are on. Its pace is that of an epoch inside `fit`, with what progress bar and TensorBoard do in it; Keras and tf_keras
+are timed inside `fit` too. Validation and checkpoints, which no other side has, are not in it: checkpoints take
+{checkpoints:.2f} s an epoch in the median. The whole call, with these and with what `fit` does before an epoch, makes
+{whole:,.0f} images/s. {count} rounds, an epoch each, after one that compiles; the order of the sides rotates. All sides
+have as many threads as there are cores, but PyTorch and pythae one where that is faster. Images: {data}."""
 
 
 def _whole(part: dict[str, Any]) -> str:
     if "tfvae" not in part["sides"]:
         return f"{len(part['rounds'])} rounds. Images: {part['data']}."
     paces = [row["tfvae"]["images"] / row["tfvae"]["seconds"] for row in part["rounds"]]
-    return _OURS.format(whole=spread(paces)["median"], count=len(paces), data=part["data"])
+    checkpoints = spread([row["tfvae"]["checkpoint_seconds"] for row in part["rounds"]])["median"]
+    return _OURS.format(whole=spread(paces)["median"], checkpoints=checkpoints, count=len(paces), data=part["data"])
 
 
 def _w1(part: dict[str, Any]) -> str:
@@ -137,8 +145,18 @@ once.
 
 {_training(part, "w1")}
 
-All train the same objective, so that losses after equally many epochs are near each other; they start from different
-weights. The floor is a step's matrix products, forward and backward, in one compiled program."""
+All train the same objective from different weights: after as many epochs their losses are {_apart(part)}. The
+floor is a step's matrix products, forward and backward, in one compiled program."""
+
+
+def _apart(part: dict[str, Any]) -> str:
+    """How far the losses of the other sides are from ours."""
+    losses = {name: row["loss"] for name, row in part["sides"].items() if "loss" in row}
+    ours = losses.pop("tfvae", None)
+    if ours is None or not losses:
+        return "in the table"
+    apart = [100 * (loss / ours - 1) for loss in losses.values()]
+    return f"{min(apart):+.1f} to {max(apart):+.1f} % of tfvae's"
 
 
 def _w2(part: dict[str, Any]) -> str:

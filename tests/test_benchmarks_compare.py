@@ -89,16 +89,25 @@ def test_each_ratio_is_that_to_the_fastest_of_its_sides(report):
 
 
 def test_the_report_says_what_was_measured_and_what_is_missing(report):
-    rounds = [{"tfvae": answer(1.0, measured_seconds=0.5, loss=99.25), "torch": answer(2.0, loss=98.5)}]
-    versions = {"torch": {"torch": "4.5.6", "threads": 2}}
+    rounds = [
+        {
+            "tfvae": answer(1.0, measured_seconds=0.5, loss=99.25, checkpoint_seconds=0.25),
+            "torch": answer(2.0, loss=98.5),
+        }
+    ]
+    versions = {"torch": {"torch": "4.5.6", "threads": 2}, "one": {"jax": "1"}, "two": {"jax": "2"}}
     w1 = part(report, *rounds, missing={"flax": "did not end in 5 s"}, versions=versions)
     result = report.ratios({"w1": w1}) | {"w1": w1}
     text = report.readme(result)
     assert "| PyTorch, eager | 4.00 (4.00 to 4.00) | 500 (500 to 500) | 1,000 | 98.50 |" in text
     assert "| flax and optax, a scanned epoch | did not end in 5 s |" in text
-    assert "makes 1,000 images/s" in text and "| tfvae |  | 2,000 (2,000 to 2,000) | 1,000 | 99.25 |" in text
+    assert "0.25 s an epoch" in text and "their losses are -0.8 to -0.8 % of tfvae's" in text
+    assert "makes\n1,000 images/s" in text and "| tfvae |  | 2,000 (2,000 to 2,000) | 1,000 | 99.25 |" in text
     assert "| `w1_fastest_peer` | torch | 4.00 (4.00 to 4.00) |" in text and "| `w2_keras3` | not measured |  |" in text
-    assert "on 3 cores (a processor), 7 GB; Python 3.0, torch 4.5.6." in text and "## W2" not in text
+    assert (
+        "on 3 cores (a processor), 7 GB; Python 3.0, jax 1 (one), jax 2 (two), torch 4.5.6." in text
+        and "## W2" not in text
+    )
 
 
 def test_the_committed_result_has_all_ratios(report):
@@ -155,7 +164,7 @@ def test_sides_take_turns_and_one_that_fails_is_left_out_of_all_rounds(modules, 
     found = sides.alternate(
         asked, sides.Homes(str(tmp_path), "torch"), rounds=3, ready={key: {"log": str(log)} for key in asked}, limit=3.0
     )
-    assert log.read_text().split() == ["one", "late", "broken", "two", "one", "broken", "two", *("one", "two") * 2]
+    assert log.read_text().split() == ["one", "late", "broken", "two", "one", "broken", "two", *("two", "one") * 2]
     assert [{name: row[name]["loss"] for name in row} for row in found["rounds"]] == [
         {"one": count, "two": count} for count in (2, 3, 4)
     ]
@@ -211,6 +220,23 @@ def test_the_convolutional_network_is_that_of_the_keras_documentation(modules):
     decoder = networks.decoder(2, (28, 28, 1), 1, policy="float32")
     assert (encoder.count_params(), decoder.count_params()) == (69_076, 65_089)
     assert (encoder.output_shape, decoder.output_shape) == ((None, 4), (None, 784))
+
+
+def test_the_tf_keras_side_counts_the_kl_once(modules, monkeypatch, tmp_path):
+    """Losses alone would not tell: at the start of training the KL is next to nothing."""
+    monkeypatch.syspath_prepend(str(FOLDER / "peers"))
+    side = importlib.import_module("tf_keras_fit").TFKeras()
+    path = str(tmp_path / "x.npy")
+    modules["compare_data"].write_random(path, 100, levels=2)
+    side.ready("w1", path, 100)
+    x = next(iter(side.batches))[0]
+    side.model(x)
+    posterior = side.encoder(x)
+    expected = (
+        0.5
+        * np.sum(np.square(posterior.mean()) + posterior.variance() - np.log(posterior.variance()) - 1.0, axis=1).mean()
+    )
+    assert float(sum(side.model.losses)) == pytest.approx(expected, rel=1e-5)
 
 
 # In miniature -------------------------------------------------------------------

@@ -110,6 +110,11 @@ def test_a_worker_that_loses_another_says_so_in_one_line(capsys):
     assert caught.value.code == devices.LOST
     said = capsys.readouterr().err.strip()
     assert said.startswith("error: worker 1 of 2 lost another one (aborted); the same command") and "\n" not in said
+    with pytest.raises(devices.WorkerLost), cluster.watched():
+        raise tf.errors.InternalError(None, None, "Collective ops is aborted by: heartbeat timeout")
+    # What went wrong here is not laid upon another one, or a supervisor would start it for ever.
+    with pytest.raises(tf.errors.InternalError, match="CUDA"), cluster.watched():
+        raise tf.errors.InternalError(None, None, "CUDA error: an illegal memory access was encountered")
     with pytest.raises(tf.errors.UnavailableError), devices.Cluster(None).watched():
         raise tf.errors.UnavailableError(None, None, "alone")
 

@@ -25,16 +25,12 @@ EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:4000", "10.0.0.2:4000"]}, "task": {
 SILENCE = 60  # seconds
 LOST = 75  # sysexits' EX_TEMPFAIL: the same command may be given again
 
-# What TensorFlow raises on a worker when another one has gone.
-_GONE = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-    tf.errors.UnknownError,
-)
+# What TensorFlow raises on a worker when another one has gone; some may mean anything, and must say that they mean it.
+_GONE = (tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.UnavailableError)
+_PERHAPS_GONE = (
+    tf.errors.CancelledError, tf.errors.FailedPreconditionError, tf.errors.InternalError, tf.errors.UnknownError,
+)  # fmt: skip
+_OF_OTHERS = re.compile(r"cancel|collective|connect|coordination|heartbeat|peer|rpc|socket|worker:", re.IGNORECASE)
 
 
 class WorkerLost(SystemExit):
@@ -93,11 +89,12 @@ class Cluster:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Says in one line that another worker has gone, and leaves."""
+        """Says in one line that another worker has gone, and leaves; what is wrong with this one stays an error."""
         try:
             yield
-        except _GONE as error:
-            if self.num_workers == 1:
+        except (*_GONE, *_PERHAPS_GONE) as error:
+            of_others = isinstance(error, _GONE) or _OF_OTHERS.search(str(error.message))
+            if self.num_workers == 1 or not of_others:
                 raise
             reason = _reason(error)
             print(

@@ -39,7 +39,7 @@ class TFKeras:
         prior = tfp.distributions.Independent(tfp.distributions.Normal(tf.zeros(LATENT), 1.0), 1)
         # Keras adds it for each of the layer's two outputs: with half the weight the sum is the KL, as elsewhere.
         regularizer = tfp.layers.KLDivergenceRegularizer(prior, use_exact_kl=True, weight=0.5)
-        encoder = tf_keras.Sequential([
+        self.encoder = encoder = tf_keras.Sequential([
             layers.InputLayer((28, 28, 1)),
             layers.Flatten(),
             layers.Dense(HIDDEN, "tanh"),

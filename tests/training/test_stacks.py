@@ -1,6 +1,7 @@
 """Training by stacks of batches, in programs of many steps, makes the numbers of a plain loop."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -23,6 +24,13 @@ def config_of(parts="diagonal", *, binarization="dynamic", **training):
     config = digits_config(num_epochs=2, batch_size=300, **training)
     model = dataclasses.replace(config.model, **PARTS[parts])
     return dataclasses.replace(config, model=model, data=dataclasses.replace(config.data, binarization=binarization))
+
+
+class Terminal(io.StringIO):
+    """On which progress is a bar."""
+
+    def isatty(self):
+        return True
 
 
 def prepared(config):
@@ -52,10 +60,13 @@ def scalars(folder):
         ("convolutions", {"steps_per_execution": 3}),  # no XLA
     ],
 )
-def test_a_run_has_the_loss_curve_of_a_plain_loop(tmp_path, parts, training):
-    """With checkpoints, TensorBoard and validation on one side, and nothing but steps on the other."""
+def test_a_run_has_the_loss_curve_of_a_plain_loop(tmp_path, monkeypatch, parts, training):
+    """With progress bar, checkpoints, TensorBoard and validation on one side, and nothing but steps on the other."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
     config = config_of(parts, **training)
-    assert train(config, str(tmp_path / "run"), verbose=False)
+    assert train(config, str(tmp_path / "run"))
+    assert "epoch 2/2: 100%" in terminal.getvalue()
     ours = scalars(tmp_path / "run")
 
     config, dataset, vae = prepared(config)

@@ -106,7 +106,7 @@ class TrainingConfig:
       learning_rate: multiplied by `learning_rate_schedule` at each step.
       gradient_clip_norm: largest global norm of a gradient; 0: no clipping.
       seed: of the initialisation, the order of the data and all noise.
-      steps_per_execution: optimizer steps in one compiled call; 0: 100 with XLA, 10 with several workers,
+      steps_per_execution: optimizer steps in one compiled call; 0: 100 with XLA, 10 with several replicas,
         else 1.
       jit_compile: XLA; `auto` is on for dense networks and on GPUs, off for
         convolutions on a CPU, where it is over ten times slower.

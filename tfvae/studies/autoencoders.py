@@ -154,8 +154,8 @@ class Autoencoders(Study):
             "draws z from a mixture of normals fitted to the codes of training images. log p(x) is an importance "
             f"estimate with K = {self.num_samples}: for an autoencoder, whose q has no width that was learned, a loose "
             "bound.",
-            "An autoencoder's codes need not look like N(0, I), and z from the prior need not decode to digits. The VAE "
-            "has a density of its codes by its objective; an autoencoder needs a second model of "
+            "An autoencoder's codes need not look like N(0, I), and z from the prior need not decode to digits. The "
+            "VAE has a density of its codes by its objective; an autoencoder needs a second model of "
             "them, and with that its samples are of the same kind. What the VAE pays is in the reconstruction.",
             "![Reconstructions](reconstructions.png)",
             "Rows: test images; reconstructions of each model in the order of the table; the same images with masked "

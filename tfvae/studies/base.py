@@ -55,7 +55,7 @@ class Study(Component):
       source: the paper, and where in it.
       grid: the fields that say which cells there are, and change none of them.
       budgets: name of a budget -> fields that it sets. `quick` takes minutes on two cores, on the embedded digits;
-        `full` takes hours, on MNIST and Frey faces.
+        `full` takes longer, and is of MNIST and Frey faces where a study says nothing else.
     """
 
     __slots__ = ()

@@ -151,8 +151,9 @@ class Estimators(Study):
             "total variance over draws of the batch and of z, divided by the squared norm of its mean, at one model "
             f"after {self.warm_up_steps:,} steps. The time is that of training alone, from fresh weights to a "
             f"validation ELBO of {self.target:g} nats (one draw of z, 1,000 images), at most {self.seconds_limit:.0f} "
-            "s and the steps then under way, by a straight line between the two looks around it; compilation is not "
-            f"counted. Cells of more than {_MOST_DRAWS:,} draws a step are left out. Seconds are of a shared machine and a single run.",
+            "s and the steps then under way, by a straight line between the two looks around it; compilation "
+            f"is not counted. Cells of more than {_MOST_DRAWS:,} draws a step are left out. Seconds are "
+            "of a shared machine and a single run.",
             table(rows, [
                 ("estimator", field("settings", "estimator"), ""),
                 ("L", field("settings", "num_samples"), "d"),

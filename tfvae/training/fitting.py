@@ -23,7 +23,7 @@ from tfvae.vae import VAE
 _JIT: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 _MOST_STEPS_PER_EXECUTION = 100
 _LARGEST_STACK = 2**26  # bytes of the batches of one execution
-_STEPS_OF_WORKERS = 10
+_STEPS_OF_REPLICAS = 10
 _NUM_PICTURED = 50
 
 
@@ -58,9 +58,10 @@ def fresh_model(config: Config, dataset: DataSet) -> VAE:
         precision=training.precision,
     )
     jit = vae.use_jit(_JIT[training.jit_compile])
-    joined = isinstance(vae.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    # Workers add up the metrics after each execution.
-    together = steps_at_once(config, dataset) if jit else _STEPS_OF_WORKERS if joined else 1
+    together = steps_at_once(config, dataset) if jit else 1
+    if vae.distribute_strategy.num_replicas_in_sync > 1:
+        # Replicas meet, and Python is asked, once an execution.
+        together = min(_STEPS_OF_REPLICAS, steps_at_once(config, dataset))
     steps = training.steps_per_execution or together
     vae.compile(
         make_optimizer(training, total_steps),
