@@ -172,10 +172,10 @@ class Estimators(Study):
         if fastest is not None:
             best = fastest["settings"]
             batches = f"batches of {best['batch_size']}" if best["batch_size"] else "the whole set"
-            headline = (
-                f"The target of {self.target:g} nats is reached first with estimator {best['estimator']}, "
-                f"L = {best['num_samples']} and {batches}, in {fastest['seconds_to_target']:.1f} s."
-            )
+            place = (best["num_samples"], best["batch_size"])
+            alike = [row for key, row in by.items() if key[1:] == place and row["reached"]]
+            times = ", ".join(f"{row['seconds_to_target']:.1f} s ({row['settings']['estimator']})" for row in alike)
+            headline = f"The target of {self.target:g} nats is reached first with L = {place[0]}, {batches}: {times}."
         return Report(headline=headline, text=text, figures={"estimators.png": self._figure(by)})
 
     def _said(self, by: Mapping[tuple[str, int, int], Row]) -> str:
@@ -204,10 +204,8 @@ class Estimators(Study):
         if few is None or not few["reached"]:
             return found
         examples = row["steps"] * _NUM_TRAIN[self.data]
-        return (
-            f"{found}, after {examples:,} examples; batches of 100 are at {self.target:g} nats after "
-            f"{few['samples_to_target']:,.0f}"
-        )
+        reached = f"batches of 100 are at {self.target:g} nats after {few['samples_to_target']:,.0f}"
+        return f"{found}, after {examples:,} examples; {reached}"
 
     def _figure(self, by: Mapping[tuple[str, int, int], Row]) -> bytes:
         figure, ((left, right),) = new_figure(columns=2, width=5.0, height=3.8)
