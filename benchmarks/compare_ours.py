@@ -36,10 +36,10 @@ class Terminal(io.StringIO):
 
 
 class Spent:
-    """The seconds inside `on_epoch_end` of callbacks, by their class."""
+    """The seconds inside `on_epoch_end` of callbacks, by their class and epoch."""
 
     def __init__(self, *callbacks: Any) -> None:
-        self.seconds = dict.fromkeys(callbacks, 0.0)
+        self.seconds: dict[Any, list[float]] = {callback: [] for callback in callbacks}
         for callback in callbacks:
             callback.on_epoch_end = self._timed(callback, callback.on_epoch_end)
 
@@ -47,7 +47,7 @@ class Spent:
         def timed(*arguments: Any) -> None:
             start = time.perf_counter()
             method(*arguments)
-            self.seconds[callback] += time.perf_counter() - start
+            self.seconds[callback].append(time.perf_counter() - start)
 
         return timed
 
@@ -56,7 +56,9 @@ class Ours:
     """The model of one work, its data, and its work directory."""
 
     def __init__(self) -> None:
-        self.spent = Spent(Progress, TensorBoard, Keeper)
+        self.spent = Spent(Progress, TensorBoard, Keeper).seconds
+        self.losses: list[float] = []
+        self.calls = 0
 
     def ready(self, work: str, data: str, num_images: int, folder: str, precision: str = "float32") -> dict[str, Any]:
         """Builds the model and opens the data.
@@ -80,35 +82,43 @@ class Ours:
         steps = self.vae.steps_at_once
         return {"tfvae": tfvae.__version__, "tensorflow": tf.__version__, "steps_per_execution": steps}
 
-    def epoch(self, count: int = 1) -> dict[str, Any]:
-        """So many epochs more, with the progress bar, TensorBoard, validation and checkpoints.
+    def epoch(self, count: int = 1, before: int = 0) -> dict[str, Any]:
+        """`before` and then `count` epochs more by one `fit`, with progress bar, TensorBoard, validation, checkpoints.
 
         Returns:
-          `measured_seconds`, of the training part of the epochs, which TensorBoard was given as throughput, and of what
-          progress bar and TensorBoard do at their ends. `checkpoint_seconds` are those of the checkpoints. The call
-          itself takes longer, by these, by validation and by the start of the pipeline.
+          of the last `count` epochs `measured_seconds`, of their training part, which TensorBoard was given as
+          throughput, and of what progress bar and TensorBoard do at their ends; `checkpoint_seconds`. The call itself
+          takes longer, by checkpoints, validation and the start of the pipeline, for `all_images`. `loss` is that of
+          the epoch whose number is that of the call.
         """
         step, num_examples = int(self.vae.steps.numpy()), self.dataset.train.num_examples
         done = step // self.dataset.train.steps_per_epoch(self.config.training.batch_size)
-        training = dataclasses.replace(self.config.training, num_epochs=done + count)
+        training = dataclasses.replace(self.config.training, num_epochs=done + before + count)
         config = dataclasses.replace(self.config, training=training)
         logs = self.place.file("logs", "train", "*")
-        before = set(glob.glob(logs))
-        spent = self.spent.seconds
-        spent.update(dict.fromkeys(spent, 0.0))
+        written_before = set(glob.glob(logs))
+        for seconds in self.spent.values():
+            seconds.clear()
         with contextlib.redirect_stderr(Terminal()):
             fit(
                 config, self.place, self.dataset, self.vae, self.state, self.checkpoints,
                 cluster=connect("one_device"), start=step, verbose=True,
             )  # fmt: skip
-        [written] = set(glob.glob(logs)) - before
+        [written] = set(glob.glob(logs)) - written_before
         rates, losses = _scalars(written, "images_per_second"), _scalars(written, "loss")
-        assert len(rates) == count
-        seconds = sum(num_examples / rate for rate in rates) + spent[Progress] + spent[TensorBoard]
+        assert len(rates) == before + count
+        self.losses += losses
+        self.calls += 1
+        at_ends = {callback: sum(seconds[before:]) for callback, seconds in self.spent.items()}
         return {
-            "images": count * num_examples, "measured_seconds": seconds, "checkpoint_seconds": spent[Keeper],
-            "loss": losses[-1],
-        }  # fmt: skip
+            "images": count * num_examples,
+            "all_images": (before + count) * num_examples,
+            "measured_seconds": sum(num_examples / rate for rate in rates[before:])
+            + at_ends[Progress]
+            + at_ends[TensorBoard],
+            "checkpoint_seconds": at_ends[Keeper],
+            "loss": self.losses[self.calls - 1],
+        }
 
     def export(self, data: str) -> dict[str, Any]:
         """Exports the model, loads the export, and compiles both ways of `call`."""

@@ -28,7 +28,7 @@ class Sizes:
     few: int = 640
     num_samples: int = 5_000
     whole: int = 1_000
-    num_examples: int = 1_000
+    num_examples: int = 200
     generated: int = 10_000
     encoded: int = 60_000
     records: tuple[int, ...] = (60_000, 600_000)

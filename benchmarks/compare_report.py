@@ -120,8 +120,8 @@ def _training(part: dict[str, Any], work: str) -> str:
 
 
 _OURS = """tfvae trains by `vae.fit` as `tools/train.py` does: progress bar, TensorBoard, validation and checkpoints
-are on. Its pace is that of an epoch inside `fit`, with what progress bar and TensorBoard do in it; Keras and tf_keras
-are timed inside `fit` too. Validation and checkpoints, which no other side has, are not in it: checkpoints take
+are on. Its pace is that of the second epoch of a `fit`, with what progress bar and TensorBoard do in it; so it is for
+Keras and tf_keras. Validation and checkpoints, which no other side has, are not in it: checkpoints take
 {checkpoints:.2f} s an epoch in the median. The whole call, with these and with what `fit` does before an epoch, makes
 {whole:,.0f} images/s. {count} rounds, an epoch each, after one that compiles; the order of the sides rotates. All sides
 have as many threads as there are cores, but PyTorch and pythae one where that is faster. Images: {data}."""
@@ -130,7 +130,7 @@ have as many threads as there are cores, but PyTorch and pythae one where that i
 def _whole(part: dict[str, Any]) -> str:
     if "tfvae" not in part["sides"]:
         return f"{len(part['rounds'])} rounds. Images: {part['data']}."
-    paces = [row["tfvae"]["images"] / row["tfvae"]["seconds"] for row in part["rounds"]]
+    paces = [row["tfvae"]["all_images"] / row["tfvae"]["seconds"] for row in part["rounds"]]
     checkpoints = spread([row["tfvae"]["checkpoint_seconds"] for row in part["rounds"]])["median"]
     return _OURS.format(whole=spread(paces)["median"], checkpoints=checkpoints, count=len(paces), data=part["data"])
 

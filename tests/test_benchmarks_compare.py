@@ -91,7 +91,7 @@ def test_each_ratio_is_that_to_the_fastest_of_its_sides(report):
 def test_the_report_says_what_was_measured_and_what_is_missing(report):
     rounds = [
         {
-            "tfvae": answer(1.0, measured_seconds=0.5, loss=99.25, checkpoint_seconds=0.25),
+            "tfvae": answer(1.0, measured_seconds=0.5, loss=99.25, checkpoint_seconds=0.25, all_images=1000),
             "torch": answer(2.0, loss=98.5),
         }
     ]
@@ -249,8 +249,9 @@ def test_our_side_trains_and_tells_what_tensorboard_was_told(modules, work, prec
     modules["compare_data"].write_random(path, 256, levels=2)
     with modules["workers"].Worker([sys.executable, str(FOLDER / "compare_ours.py")]) as ours:
         ours.ask("ready", work=work, data=path, num_images=256, folder=str(tmp_path / "run"), precision=precision)
-        first, later = ours.ask("epoch"), ours.ask("epoch", count=2)
-    assert (first["images"], later["images"]) == (256, 512) and 500.0 < later["loss"] < first["loss"] < 600.0
+        first, later = ours.ask("epoch"), ours.ask("epoch", count=2, before=1)
+    assert (first["images"], later["images"], later["all_images"]) == (256, 512, 768)
+    assert 500.0 < later["loss"] < first["loss"] < 600.0
     assert all(0.0 < row["measured_seconds"] < row["seconds"] for row in (first, later))
     assert len(list((tmp_path / "run" / "logs" / "train").iterdir())) == 2
 
