@@ -147,20 +147,23 @@ class IwaeTable(Study):
 
     def _figure(self, rows: Sequence[Row]) -> bytes:
         figure, ((axes,),) = new_figure(width=6.0, height=4.0)
+        published = self.data == "mnist"
         for kind, colour in _COLOURS.items():
-            own = [row for row in rows if row["objective"] == kind]
-            axes.errorbar(
-                [row["k"] for row in own], [row["nll"] for row in own], [row["nll_monte_carlo_error"] for row in own],
-                fmt="o", color=colour, label=f"{kind.upper()}, ours",
-            )  # fmt: skip
-            printed = [row for row in own if row["published_nll"] is not None]
-            if printed:
-                axes.plot([row["k"] for row in printed], [PUBLISHED[kind, row["k"]] for row in printed], "x--",
-                          color=colour, label=f"{kind.upper()}, published")  # fmt: skip
+            runs: dict[int, list[Row]] = {}
+            for row in rows:
+                if row["objective"] == kind:
+                    runs.setdefault(row["num_epochs"], []).append(row)
+            for (num_epochs, own), marker in zip(runs.items(), "os^v", strict=False):
+                axes.errorbar(
+                    [row["k"] for row in own], [row["nll"] for row in own],
+                    [row["nll_monte_carlo_error"] for row in own],
+                    fmt=f"{marker}-", color=colour, label=f"{kind.upper()}, ours, {num_epochs:,} epochs",
+                )  # fmt: skip
+            if published:
+                points = [(k, nll) for (name, k), nll in PUBLISHED.items() if name == kind]
+                axes.plot(*zip(*points, strict=True), "x--", color=colour, label=f"{kind.upper()}, published")
         axes.set(xscale="log", xlabel="k", ylabel="negative log p(x), nats", title=DATA_NAMES[self.data])
-        for row in rows:
-            axes.annotate(f"  {row['num_epochs']:,} epochs", (row["k"], row["nll"]), fontsize=7)
-        ticks = sorted({row["k"] for row in rows})
+        ticks = sorted({row["k"] for row in rows} | ({k for _, k in PUBLISHED} if published else set()))
         axes.set_xticks(ticks, [str(k) for k in ticks])
         axes.minorticks_off()
         axes.legend(frameon=False, fontsize=8)
