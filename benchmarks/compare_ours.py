@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from compare_data import NUM_TEST, NUM_VALIDATION, held_out
 from tensorboard.compat.proto import event_pb2
-from workers import serve
+from workers import LossByCall, serve
 
 import tfvae
 from tfvae import data as data_lib
@@ -57,8 +57,7 @@ class Ours:
 
     def __init__(self) -> None:
         self.spent = Spent(Progress, TensorBoard, Keeper).seconds
-        self.losses: list[float] = []
-        self.calls = 0
+        self.loss = LossByCall()
 
     def ready(self, work: str, data: str, num_images: int, folder: str, precision: str = "float32") -> dict[str, Any]:
         """Builds the model and opens the data.
@@ -107,8 +106,6 @@ class Ours:
         [written] = set(glob.glob(logs)) - written_before
         rates, losses = _scalars(written, "images_per_second"), _scalars(written, "loss")
         assert len(rates) == before + count
-        self.losses += losses
-        self.calls += 1
         at_ends = {callback: sum(seconds[before:]) for callback, seconds in self.spent.items()}
         return {
             "images": count * num_examples,
@@ -117,7 +114,7 @@ class Ours:
             + at_ends[Progress]
             + at_ends[TensorBoard],
             "checkpoint_seconds": at_ends[Keeper],
-            "loss": self.losses[self.calls - 1],
+            "loss": self.loss(losses),
         }
 
     def export(self, data: str) -> dict[str, Any]:

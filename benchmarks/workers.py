@@ -112,6 +112,32 @@ class Worker:
         return json.loads(line)
 
 
+class EpochClock:
+    """What makes of a Keras callback a clock of the last epoch inside `fit`, in `seconds`."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Before its first step."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """After its last one."""
+        self.seconds = time.perf_counter() - self.started
+
+
+class LossByCall:
+    """The losses of a side whose calls make several epochs: with each call that after as many epochs as calls."""
+
+    def __init__(self) -> None:
+        self._losses: list[float] = []
+        self._calls = 0
+
+    def __call__(self, losses: Sequence[float]) -> float:
+        """Adds those of a call."""
+        self._losses += losses
+        self._calls += 1
+        return float(self._losses[self._calls - 1])
+
+
 def environment(folder: str, requirements: Sequence[str]) -> str:
     """A virtual environment with these packages, made where it is not there yet; gives its Python."""
     python = os.path.join(folder, "Scripts" if os.name == "nt" else "bin", "python")

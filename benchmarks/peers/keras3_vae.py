@@ -8,14 +8,13 @@ import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-import time
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
-from workers import serve
+from workers import EpochClock, LossByCall, serve
 
 
 class Sampling(layers.Layer):
@@ -77,22 +76,15 @@ class VAE(keras.Model):
         return {"loss": self.total.result()}
 
 
-class Clock(keras.callbacks.Callback):
-    """The seconds of the last epoch inside `fit`."""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds = time.perf_counter() - self.started
+class Clock(EpochClock, keras.callbacks.Callback):
+    """The seconds of the last epoch."""
 
 
 class Keras3:
     """The compiled model and its data."""
 
     def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.calls = 0
+        self.loss = LossByCall()
 
     def ready(self, work: str, data: str, num_images: int, jit: bool) -> dict[str, Any]:
         """Reads the images, uint8 `[n, 784]`, and builds; without a GPU Keras would choose `jit=False`."""
@@ -109,9 +101,7 @@ class Keras3:
         history = self.model.fit(
             self.x, epochs=1 + before, batch_size=self.batch_size, verbose=0, callbacks=[clock]
         ).history
-        self.losses += history["loss"]
-        self.calls += 1
-        return {"images": len(self.x), "measured_seconds": clock.seconds, "loss": float(self.losses[self.calls - 1])}
+        return {"images": len(self.x), "measured_seconds": clock.seconds, "loss": self.loss(history["loss"])}
 
 
 if __name__ == "__main__":

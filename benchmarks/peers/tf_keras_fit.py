@@ -4,7 +4,6 @@ https://www.tensorflow.org/probability/examples/Probabilistic_Layers_VAE: the KL
 as the loss, and `fit` on pairs (x, x). Batches are kept in memory, which is faster than to make them anew.
 """
 
-import time
 from typing import Any
 
 import numpy as np
@@ -12,27 +11,20 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 from tf_keras import layers
-from workers import serve
+from workers import EpochClock, LossByCall, serve
 
 LATENT, HIDDEN, BATCH_SIZE = 20, 500, 100
 
 
-class Clock(tf_keras.callbacks.Callback):
-    """The seconds of the last epoch inside `fit`."""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds = time.perf_counter() - self.started
+class Clock(EpochClock, tf_keras.callbacks.Callback):
+    """The seconds of the last epoch."""
 
 
 class TFKeras:
     """The compiled model and its data."""
 
     def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.calls = 0
+        self.loss = LossByCall()
 
     def ready(self, work: str, data: str, num_images: int) -> dict[str, Any]:
         """Reads the binary images, uint8 `[n, 784]`, and builds."""
@@ -64,9 +56,7 @@ class TFKeras:
         """`before` passes and one that is timed, by one `fit`; the loss is that after as many passes as calls."""
         clock = Clock()
         history = self.model.fit(self.batches, epochs=1 + before, verbose=0, callbacks=[clock]).history
-        self.losses += history["loss"]
-        self.calls += 1
-        return {"images": self.images, "measured_seconds": clock.seconds, "loss": float(self.losses[self.calls - 1])}
+        return {"images": self.images, "measured_seconds": clock.seconds, "loss": self.loss(history["loss"])}
 
 
 if __name__ == "__main__":

@@ -100,6 +100,8 @@ def test_replicas_share_out_batches(two_replicas):
     config = config_of()
     with two_replicas.scope():
         _, dataset, vae = prepared(config)
+    # All steps of an epoch this small in one call: Python is asked once.
+    assert vae.steps_at_once == dataset.train.steps_per_epoch(300) > 1
     data = training_data(vae, dataset, batch_size=300, seed=0)
     assert data.element_spec == tf.TensorSpec([None, *dataset.item_shape], tf.float32)
     stacks = dataset.train.training_stacks(batch_size=300, steps=2, seed=0)
