@@ -163,7 +163,8 @@ def _w2(part: dict[str, Any]) -> str:
     return f"""## W2: a convolutional network
 
 That of https://keras.io/examples/generative/vae: convolutions of 32 and 64 channels with stride 2, a dense layer of 16,
-two latents, and its mirror; cross-entropy of grey levels, batches of 128, Adam at 1e-3, float32.
+two latents, and its mirror; cross-entropy of grey levels, batches of 128, Adam at 1e-3, float32. tfvae has the last
+layer, a transposed convolution of stride 1, as the convolution that it is, by `networks.ThinConv2D`.
 
 {_whole(part)}
 

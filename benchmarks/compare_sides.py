@@ -11,6 +11,7 @@ from workers import Worker, environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 300.0  # seconds of an answer
+CPUINFO = "/proc/cpuinfo"
 
 # Those that were tried together. pip takes torch from what `--torch` says.
 JAX, TENSORFLOW = "jax==0.10.2", "tensorflow==2.21.*"
@@ -22,6 +23,14 @@ REQUIREMENTS = {
     "numpyro": (JAX, "numpyro==0.22.0"),
 }
 WITH_TORCH = ("pythae", "torch")
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself, as far as Linux tells."""
+    if not os.path.exists(CPUINFO):
+        return False
+    with open(CPUINFO, encoding="utf-8") as file:
+        return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(file.read().split())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,11 +79,11 @@ SIDES: dict[str, dict[str, Side]] = {
         "numpyro": Side(title="NumPyro, a scanned epoch", script="peers/numpyro_vae.py", home="numpyro"),
         "floor": Side(title="the matrix products alone", script="peers/floor.py", peer=False),
     },
-    # XLA on CPUs is slow with convolutions, and so is bfloat16 on those that have no instructions for it.
+    # XLA on CPUs is slow with convolutions, and bfloat16 on those that have no instructions for it.
     "w2": {
         "tfvae": OURS,
         "tfvae_bfloat16": dataclasses.replace(
-            OURS, title="tfvae, `mixed_bfloat16`", settings={"precision": "mixed_bfloat16"}, few=True
+            OURS, title="tfvae, `mixed_bfloat16`", settings={"precision": "mixed_bfloat16"}, few=not has_bfloat16()
         ),
         "pythae": _PYTHAE,
         "keras3": dataclasses.replace(_JIT, few=True),

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tf_keras
 from absl import flags
 from absl.testing import flagsaver
 
@@ -220,6 +221,37 @@ def test_the_convolutional_network_is_that_of_the_keras_documentation(modules):
     decoder = networks.decoder(2, (28, 28, 1), 1, policy="float32")
     assert (encoder.count_params(), decoder.count_params()) == (69_076, 65_089)
     assert (encoder.output_shape, decoder.output_shape) == ((None, 4), (None, 784))
+
+
+def test_its_last_layer_is_the_transposed_convolution_with_the_kernel_mirrored(modules):
+    ours = modules["compare_networks"].decoder(2, (28, 28, 1), 1, policy="float32")
+    layers = tf_keras.layers
+    theirs = tf_keras.Sequential([
+        layers.InputLayer((2,)),
+        layers.Dense(7 * 7 * 64, activation="relu"),
+        layers.Reshape((7, 7, 64)),
+        layers.Conv2DTranspose(64, 3, activation="relu", strides=2, padding="same"),
+        layers.Conv2DTranspose(32, 3, activation="relu", strides=2, padding="same"),
+        layers.Conv2DTranspose(1, 3, padding="same"),
+    ])  # fmt: skip
+    rng = np.random.default_rng(0)
+    *others, kernel, bias = [rng.normal(scale=0.2, size=value.shape).astype(np.float32) for value in ours.get_weights()]
+    ours.set_weights([*others, kernel, bias])
+    theirs.set_weights([*others, kernel[::-1, ::-1].transpose(0, 1, 3, 2), bias])
+    z = rng.normal(size=(5, 2)).astype(np.float32)
+    for training in (False, True):
+        found, expected = ours(z, training=training), theirs(z)
+        np.testing.assert_allclose(found, np.reshape(expected, (5, 784)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("words", "expected"), [("fpu avx512_bf16 sse", True), ("fpu avx512f sse", False)])
+def test_bfloat16_is_known_by_the_flags_of_the_processor(modules, words, expected, tmp_path, monkeypatch):
+    sides = modules["compare_sides"]
+    (tmp_path / "cpuinfo").write_text(f"flags : {words}\n")
+    monkeypatch.setattr(sides, "CPUINFO", str(tmp_path / "cpuinfo"))
+    assert sides.has_bfloat16() is expected
+    monkeypatch.setattr(sides, "CPUINFO", str(tmp_path / "nothing"))
+    assert sides.has_bfloat16() is False
 
 
 def test_the_tf_keras_side_counts_the_kl_once(modules, monkeypatch, tmp_path):

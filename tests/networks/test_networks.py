@@ -6,7 +6,16 @@ import tensorflow as tf
 import tf_keras
 
 from tfvae.errors import InputError
-from tfvae.networks import MLP, BayesianMLP, Bias, Convolutional, Recurrent, ResidualConvolutional, slow_under_xla
+from tfvae.networks import (
+    MLP,
+    BayesianMLP,
+    Bias,
+    Convolutional,
+    Recurrent,
+    ResidualConvolutional,
+    ThinConv2D,
+    slow_under_xla,
+)
 
 layers = tf_keras.layers
 NETWORKS = [MLP(hidden=(6, 4)), MLP(hidden=()), Convolutional(filters=(3, 4), dense=5),
@@ -59,7 +68,7 @@ def test_the_decoder_mirrors_the_encoder():
     network = Convolutional(filters=(3, 4), dense=5)
     encoder, decoder = network.encoder((8, 8, 2), 6), network.decoder(2, (8, 8, 2), 2)
     assert kinds(encoder) == ["Conv2D", "Conv2D", "Dense", "Dense"] and widths(encoder) == [5, 6]
-    assert kinds(decoder) == ["Dense", "Dense", "Conv2DTranspose", "Conv2DTranspose", "Conv2D", "Bias"]
+    assert kinds(decoder) == ["Dense", "Dense", "Conv2DTranspose", "Conv2DTranspose", "ThinConv2D", "Bias"]
     assert widths(decoder) == [5, 2 * 2 * 4]
     assert [layer.filters for layer in decoder.layers if hasattr(layer, "filters")] == [4, 3, 4]
 
@@ -116,7 +125,7 @@ def test_under_xla_and_at_extreme_inputs(network):
 def test_convolutions_give_one_kind_after_the_other_in_the_order_of_the_item(item_shape, params_per_dim):
     tf_keras.utils.set_random_seed(0)
     decoder = Convolutional(filters=(3, 4), dense=5).decoder(4, item_shape, params_per_dim)
-    image_layer = next(layer for layer in decoder.layers if type(layer) is layers.Conv2D)
+    image_layer = next(layer for layer in decoder.layers if type(layer) is ThinConv2D)
     z = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     numbers = decoder(z).numpy()
     image = tf_keras.Model(decoder.inputs, image_layer.output)(z).numpy()
@@ -131,7 +140,7 @@ def test_convolutions_give_one_kind_after_the_other_in_the_order_of_the_item(ite
 
 def test_kinds_of_a_colour_image_are_contiguous():
     decoder = Convolutional(filters=(3,), dense=0).decoder(2, (3, 5, 2), 2)
-    image_layer = next(layer for layer in decoder.layers if type(layer) is layers.Conv2D)
+    image_layer = next(layer for layer in decoder.layers if type(layer) is ThinConv2D)
     kernel = image_layer.get_weights()[0]
     image_layer.set_weights([0 * kernel, np.array([10, 11, 20, 21], np.float32)])
     numbers = decoder(tf.ones([1, 2])).numpy()[0]

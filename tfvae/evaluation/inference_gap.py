@@ -16,7 +16,7 @@ from tensorflow_probability import distributions as tfd
 from tfvae import random
 from tfvae.data import DataSet, Split
 from tfvae.evaluation.common import NotApplicable, batches, standard_error
-from tfvae.evaluation.estimators.base import DECODES_AT_ONCE
+from tfvae.evaluation.estimators.importance import samples_at_once
 from tfvae.evaluation.importance import importance_estimate
 from tfvae.regularizers import plain, rate
 from tfvae.reparameterization import reparameterize
@@ -69,7 +69,7 @@ def inference_gap(
       NotApplicable: where the parameters of q(z|x) cannot be had of the encoder.
     """
     del dataset
-    jit, chunk_size = vae.use_jit("auto"), max(1, min(num_samples, DECODES_AT_ONCE // batch_size))
+    jit, chunk_size = vae.use_jit("auto"), samples_at_once(num_samples, batch_size)
     counts = tf.constant(num_samples), tf.constant(min(num_samples, _SELECTION_SAMPLES))
 
     @tf.function(jit_compile=jit, autograph=False)

@@ -11,6 +11,7 @@ from tfvae.networks.convolutional import Convolutional, ResidualConvolutional
 from tfvae.networks.dense import MLP
 from tfvae.networks.imported import Imported
 from tfvae.networks.recurrent import Recurrent
+from tfvae.networks.thin import ThinConv2D
 from tfvae.networks.variational import BayesianMLP, VariationalDense, has_variational_layers, weight_divergence
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Imported",
     "Recurrent",
     "ResidualConvolutional",
+    "ThinConv2D",
     "VariationalDense",
     "has_variational_layers",
     "slow_under_xla",

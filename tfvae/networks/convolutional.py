@@ -12,6 +12,7 @@ from tfvae.component import bounded
 from tfvae.errors import InputError
 from tfvae.kinds import Network
 from tfvae.networks.common import activation, flat_params
+from tfvae.networks.thin import ThinConv2D
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -65,7 +66,7 @@ class Convolutional(Network):
         x = layers.Reshape(small, dtype=policy)(layers.Dense(math.prod(small), hidden, dtype=policy)(z))
         for filters in reversed(self.filters):
             x = self._up(x, filters, policy)
-        x = layers.Conv2D(params_per_dim * channels, self.kernel_size, padding="same", dtype=policy)(x)
+        x = ThinConv2D(params_per_dim * channels, self.kernel_size, padding="same", dtype=policy)(x)
         margin = ((0, small[0] * scale - height), (0, small[1] * scale - width))
         x = layers.Cropping2D(margin, dtype=policy)(x)
         outputs = flat_params(x, (height, width), params_per_dim, output_bias=output_bias, policy=policy)
