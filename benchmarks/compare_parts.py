@@ -238,11 +238,13 @@ def scaling(bench: Bench) -> dict[str, Any]:
             write_random(data, num_images, levels=2)
             worker = workers[num_images] = bench.homes.worker(OURS.script)
             worker.ask("ready", work="w1", data=data, num_images=num_images, folder=bench.file(f"random_{num_images}"))
-            worker.ask("epoch")
+            worker.ask("epoch", before=1)
         for _ in range(bench.rounds):
             # As many epochs of the small ones as make their time long enough to be measured.
             counts = {size: max(1, min(20, 120_000 // size)) for size in workers}
-            rounds.append({str(size): worker.ask("epoch", count=counts[size]) for size, worker in workers.items()})
+            rounds.append(
+                {str(size): worker.ask("epoch", before=1, count=counts[size]) for size, worker in workers.items()}
+            )
             say(", ".join(f"{name} images: {pace(answer):,.0f}/s" for name, answer in rounds[-1].items()))
     finally:
         for worker in workers.values():

@@ -22,11 +22,18 @@ RATIOS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "w3_floor": ("w3", ("floor",)),
 }
 
+# What the project set out to reach: see docs/results/performance/notes.md.
+GOALS = {
+    "w1_fastest_peer": 1.15, "w1_pythae": 2.5, "w1_keras3": 2.5, "w1_tf_keras_fit": 2.5, "w1_floor": 0.75,
+    "w2_fastest_peer": 1.15, "w2_keras3": 1.15, "w2_pythae": 2.0, "w3_pythae": 4.5, "w3_floor": 0.6,
+}  # fmt: skip
+
 
 def sides_of(rounds: Sequence[dict[str, Any]], *, ours: str = "tfvae") -> dict[str, dict[str, Any]]:
     """Of each side its pace and, but for ours, how many times as fast ours is, round by round.
 
-    A slow stretch of the machine is slow for both sides of a round, and so leaves their ratio as it is.
+    A stretch in which the machine is slow for all of a round leaves the ratio as it is. A shorter one does not, and
+    shows in the lowest and the highest.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in rounds[0] if rounds else ():
@@ -66,7 +73,8 @@ def readme(result: dict[str, Any]) -> str:
         "`python benchmarks/compare.py` wrote this file and `result.json`.",
         "Each ratio is that of items a second, tfvae's over the other's: above 1 tfvae is faster. It is taken in each\n"
         "round, in which the sides take turns, and given as the median of the rounds (lowest to highest). Ratios are\n"
-        "the result. Paces hang on the machine and on what else it does, and stand beside them.",
+        "the result. Paces hang on the machine and on what else it does, and stand beside them. What was tried, and\n"
+        "what came of it, is in the [notes](notes.md).",
         _summary(result),
     ]
     for part in PARTS:
@@ -76,10 +84,13 @@ def readme(result: dict[str, Any]) -> str:
 
 
 def _summary(result: dict[str, Any]) -> str:
-    lines = ["| ratio | beside | median (lowest to highest) |", "|---|---|---|"]
+    lines = ["| ratio | beside | median (lowest to highest) | goal | |", "|---|---|---|---|---|"]
     for key, values in result["ratio_spreads"].items():
-        beside = result["compared_with"][key] or "not measured"
-        lines.append(f"| `{key}` | {beside} | {_spread(values, '.2f')} |")
+        beside, (part, names) = result["compared_with"][key] or "not measured", RATIOS[key]
+        absent = [name for name in result.get(part, {}).get("missing", {}) if names is None and SIDES[part][name].peer]
+        beside += f" (without {', '.join(absent)})" if absent else ""
+        reached = "" if values is None else "reached" if values["median"] >= GOALS[key] else "not reached"
+        lines.append(f"| `{key}` | {beside} | {_spread(values, '.2f')} | {GOALS[key]} | {reached} |")
     return "\n".join(lines)
 
 
@@ -123,7 +134,7 @@ _OURS = """tfvae trains by `vae.fit` as `tools/train.py` does: progress bar, Ten
 are on. Its pace is that of the second epoch of a `fit`, with what progress bar and TensorBoard do in it; so it is for
 Keras and tf_keras. Validation and checkpoints, which no other side has, are not in it: checkpoints take
 {checkpoints:.2f} s an epoch in the median. The whole call, with these and with what `fit` does before an epoch, makes
-{whole:,.0f} images/s. {count} rounds, an epoch each, after one that compiles; the order of the sides rotates. All sides
+{whole:,.0f} images/s. {count} rounds, an epoch each, after one that compiles; the order of the sides changes. All sides
 have as many threads as there are cores, but PyTorch and pythae one where that is faster. Images: {data}."""
 
 
@@ -145,8 +156,10 @@ once.
 
 {_training(part, "w1")}
 
-All train the same objective from different weights: after as many epochs their losses are {_apart(part)}. The
-floor is a step's matrix products, forward and backward, in one compiled program."""
+Keras 3 and tf_keras make a step a call, as their documentation has it, and tfvae 100 in one program, as it does by
+itself; what their `steps_per_execution` brings is in the [notes](notes.md). All train the same objective from different
+weights: after as many epochs their losses are {_apart(part)}. The floor is a step's
+matrix products, forward and backward, in one compiled program."""
 
 
 def _apart(part: dict[str, Any]) -> str:
@@ -170,7 +183,8 @@ layer, a transposed convolution of stride 1, as the convolution that it is, by `
 
 {_training(part, "w2")}
 
-Sides with fewer images in an epoch, which XLA makes slow, have made fewer steps, and their loss is higher."""
+Sides with fewer images in an epoch, which are slow, have made fewer steps, and their loss is higher. In a run of its
+own that layer made tfvae's step 1.04 times as fast ([notes](notes.md))."""
 
 
 def _w3(part: dict[str, Any]) -> str:
@@ -253,7 +267,7 @@ def _scaling(part: dict[str, Any]) -> str:
     table = "\n".join(lines)
     return f"""## Cost of an image
 
-The network of W1 on random binary images, {len(part["rounds"])} rounds that alternate.
+The network of W1 on random binary images, {len(part["rounds"])} rounds that alternate; the clock is that of W1.
 
 {table}
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import random
 import subprocess
 import sys
 from typing import Any
@@ -173,9 +174,9 @@ def alternate(
                 say(f"{name}: ready, the first epoch took {first['seconds']:.1f} s")
         for number in range(rounds):
             found.append({})
-            # Who comes first changes: none always follows the same one.
-            turn = number % len(sides)
-            for name in [name for name in [*sides][turn:] + [*sides][:turn] if name not in missing]:
+            # Another order in each round: a slow stretch of the machine hits other neighbours.
+            order = random.Random(number).sample([*sides], len(sides))
+            for name in [name for name in order if name not in missing]:
                 epoch = answer(name, "epoch", **sides[name].epoch)
                 if epoch:
                     found[-1][name] = epoch

@@ -41,7 +41,7 @@ PARTS = ("mnist", "peer", "memory")
 MEMORY_SAMPLES = (500, 5_000, 50_000)
 # What pythae is asked for and in which batches, to count what it draws.
 COUNTED = ((1, 100), (150, 100), (250, 100), (5_000, 100), (5_000, 10_000))
-PRODUCT_ROWS = (500, 1_000, 5_000)  # of one pass of the decoder's products: the fastest counts
+PRODUCT_ROWS = (500, 1_000, 2_000, 5_000)  # of one pass of the decoder's products: the fastest counts
 PEER_BATCH_SIZES = (100, 500, 1_000, 5_000)  # of those that divide K, so that it draws K
 
 flags.DEFINE_list("parts", list(PARTS), f"of {', '.join(PARTS)}")

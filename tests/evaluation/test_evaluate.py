@@ -80,9 +80,21 @@ def test_results_do_not_depend_on_the_batch_size(vae, whole, batch_size):
 
 
 def test_results_do_not_depend_on_the_chunks(vae, whole, monkeypatch):
-    monkeypatch.setattr(estimators.importance, "DECODES_AT_ONCE", 2)
+    asked, samples_at_once = [], estimators.importance.samples_at_once
+    monkeypatch.setattr(estimators.importance, "samples_at_once", lambda *given: asked.append(given) or 4)
     other = evaluate(vae, Examples(binary_data(23)), num_samples=6, batch_size=23)
     np.testing.assert_allclose([other[name] for name in NUMBERS], [whole[name] for name in NUMBERS], rtol=1e-5)
+    assert asked and samples_at_once(*asked[0]) == 6
+
+
+def test_what_is_decoded_at_once_fits_into_caches_or_fills_a_gpu(monkeypatch):
+    class Model:
+        item_shape = (64, 64, 3)
+
+    at_once = estimators.importance.samples_at_once
+    assert (at_once(Model, 500, 100), at_once(Model, 500, 10), at_once(Model, 3, 10)) == (1, 12, 3)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert (at_once(Model, 500, 100), at_once(Model, 5_000, 1), at_once(Model, 500, 9_999)) == (50, 5_000, 1)
 
 
 @pytest.mark.parametrize("workers", [1, 3, 50])

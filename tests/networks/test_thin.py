@@ -14,7 +14,7 @@ CASES = [
     ((4, 6, 50), 2, 5),
     ((6, 3, 16), 3, (5, 1)),
     ((1, 1, 9), 1, 3),
-    ((5, 4, 3), 3, 1),
+    ((5, 4, 6), 2, (1, 3)),
 ]
 
 
@@ -84,11 +84,13 @@ def test_second_derivatives_are_those_of_conv2d():
         {"kernel_size": 3, "dilation_rate": 2},
         {"kernel_size": 3, "padding": "valid"},
         {"kernel_size": 3, "filters": 2},  # more taps than input channels
-        {"kernel_size": 3, "groups": 3, "filters": 3},
+        {"kernel_size": 1},
+        {"kernel_size": (3, 1), "groups": 3, "filters": 3, "item_shape": (7, 6, 36)},
     ],
 )
 def test_what_has_no_such_form_is_a_conv2d(settings):
-    plain, thin, x, upstream = pair((7, 6, 12), **({"filters": 1, "padding": "same"} | settings))
+    settings = {"filters": 1, "padding": "same", "item_shape": (7, 6, 12)} | settings
+    plain, thin, x, upstream = pair(**settings)
     assert not has_taps(thin, x, training=True)
     for found, expected in zip(results(thin, x, upstream), results(plain, x, upstream), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -113,13 +115,46 @@ def test_half_precision_is_left_to_conv2d():
     assert not has_taps(layer, tf.zeros([2, 4, 4, 9]), training=True)
 
 
-def test_a_batch_of_any_size():
-    plain, thin, x, _ = pair((7, 6, 9), filters=1, kernel_size=3, padding="same")
-    program = tf.function(lambda x: thin(x, training=True), autograph=False)
-    found = program.get_concrete_function(tf.TensorSpec([None, 7, 6, 9]))
-    assert found.structured_outputs.shape == [None, 7, 6, 1]
+@pytest.mark.parametrize("shape", [(None, 7, 6, 9), (None, None, None, 9)])
+def test_a_batch_of_any_size(shape):
+    plain, thin, x, upstream = pair((7, 6, 9), filters=1, kernel_size=3, padding="same", use_bias=False)
+    signature = [tf.TensorSpec(shape), tf.TensorSpec([*shape[:3], 1])]
+    program = tf.function(lambda *given: results(thin, *given), signature, autograph=False)
     for count in (1, 6):
-        np.testing.assert_allclose(found(x[:count]), plain(x[:count]), rtol=1e-4, atol=1e-4)
+        given = x[:count], upstream[:count]
+        for found, expected in zip(program(*given), results(plain, *given), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert program(x[:0], upstream[:0])[0].shape == (0, 7, 6, 1)
+
+
+def test_axes_before_the_rows_are_left_to_conv2d():
+    plain, thin, x, _ = pair((7, 6, 9), filters=1, kernel_size=3, padding="same")
+    x = tf.reshape(x, (2, 3, 7, 6, 9))
+    np.testing.assert_array_equal(thin(x, training=True), plain(x))
+
+
+def test_channels_first_are_left_to_conv2d():
+    layer = ThinConv2D(1, 3, padding="same", data_format="channels_first")
+    layer.build((None, 9, 5, 4))
+    assert not layer._has_taps(tf.zeros([2, 9, 5, 4]))
+
+
+def test_in_a_keras_fit_it_learns_what_conv2d_learns():
+    plain, thin, x, upstream = pair((7, 6, 9), filters=1, kernel_size=3, padding="same")
+    for layer in (plain, thin):
+        model = tf_keras.Sequential([layer])
+        model.compile("sgd", "mse")
+        model.fit(x, upstream, epochs=3, batch_size=4, shuffle=False, verbose=0)
+    assert not np.allclose(thin.kernel, pair((7, 6, 9), filters=1, kernel_size=3, padding="same")[1].kernel, atol=1e-3)
+    np.testing.assert_allclose(thin.kernel, plain.kernel, rtol=1e-4, atol=1e-4)
+
+
+def test_a_checkpoint_of_conv2d_is_one_of_it(tmp_path):
+    plain, thin, x, _ = pair((7, 6, 9), filters=1, kernel_size=3, padding="same")
+    plain.set_weights([2 * weight for weight in plain.get_weights()])
+    path = tf.train.Checkpoint(model=tf_keras.Sequential([plain])).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=tf_keras.Sequential([thin])).read(path).assert_consumed()
+    np.testing.assert_array_equal(thin(x), plain(x))
 
 
 def test_the_decoder_of_a_convolutional_network_ends_in_one():

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.helpers import digits_config
 from tfvae import networks, posteriors
+from tfvae.networks import thin
 from tfvae.stacks import Stack
 from tfvae.training import load_data, train
 from tfvae.training.fitting import fresh_model, steps_at_once, training_data
@@ -16,7 +17,7 @@ from tfvae.training.fitting import fresh_model, steps_at_once, training_data
 PARTS = {
     "diagonal": {},
     "full covariance": {"posterior": posteriors.FullNormal()},
-    "convolutions": {"network": networks.Convolutional(filters=(4, 4), dense=8)},
+    "convolutions": {"network": networks.Convolutional(filters=(9, 4), dense=8)},
 }
 
 
@@ -88,6 +89,18 @@ def test_a_run_has_the_loss_curve_of_a_plain_loop(tmp_path, monkeypatch, parts, 
     for variable in vae.decoder.variables:
         same = [value for value in found if value.shape == variable.shape]
         assert min(np.abs(value - variable.numpy()).max() for value in same) < 1e-5, variable.name
+
+
+def test_training_alone_takes_the_last_convolution_as_a_product(monkeypatch):
+    calls, plain = [], thin._convolution
+    monkeypatch.setattr(thin, "_convolution", lambda *given: calls.append(0) or plain(*given))
+    _, dataset, vae = prepared(config_of("convolutions"))
+    x = tf.constant(dataset.train.examples(5))
+    vae.test_step(x)
+    vae.predict_step(x)
+    assert not calls
+    vae.train_step(x)
+    assert calls
 
 
 def test_bytes_reach_the_program_where_the_values_are_bytes():

@@ -69,7 +69,7 @@ def inference_gap(
       NotApplicable: where the parameters of q(z|x) cannot be had of the encoder.
     """
     del dataset
-    jit, chunk_size = vae.use_jit("auto"), samples_at_once(num_samples, batch_size)
+    jit, chunk_size = vae.use_jit("auto"), samples_at_once(vae, num_samples, batch_size)
     counts = tf.constant(num_samples), tf.constant(min(num_samples, _SELECTION_SAMPLES))
 
     @tf.function(jit_compile=jit, autograph=False)

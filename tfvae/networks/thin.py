@@ -7,12 +7,13 @@ from tf_keras import layers
 
 
 class ThinConv2D(layers.Conv2D):
-    """`Conv2D` for few output channels, which trains faster on a CPU; weights and numbers are the same, to rounding.
+    """`Conv2D` for few output channels, which trains faster on a CPU; weights are the same, numbers to rounding.
 
     oneDNN fills its vectors with output channels: with one of them most of each vector idles. In training on a CPU,
     in float32, each tap of the kernel is therefore one column of a matrix product, and the shifted columns are added;
-    the gradient of the kernel is that of the transposed convolution, whose channels are many. Elsewhere, and for what
-    has no such form (strides, dilations, groups, even kernels, more taps than input channels), it is a `Conv2D`.
+    the gradient of the kernel is that of the transposed convolution, whose channels are many. The columns take at most
+    twice the memory of the inputs. Elsewhere, and for what has no such form (strides, dilations, groups, even kernels,
+    more taps than input channels), it is a `Conv2D`.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -28,9 +29,10 @@ class ThinConv2D(layers.Conv2D):
         height, width, channels, filters = self.kernel.shape
         plain = self.padding == "same" and self.data_format == "channels_last" and self.groups == 1
         plain = plain and {*self.strides, *self.dilation_rate} == {1}
-        few = height % 2 and width % 2 and height * width * filters <= channels
+        # More columns than inputs would take more memory; one tap is a product in `Conv2D` already.
+        few = height % 2 and width % 2 and height * width > 1 and height * width * filters <= channels
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
-        return bool(plain and few and inputs.dtype == tf.float32 and not on_gpu)
+        return bool(plain and few and inputs.shape.rank == 4 and inputs.dtype == tf.float32 and not on_gpu)
 
 
 @tf.custom_gradient
