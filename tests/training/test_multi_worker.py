@@ -115,6 +115,17 @@ def test_a_killed_worker_ends_the_run_which_then_goes_on_from_the_last_checkpoin
 
 
 @pytest.mark.slow
+def test_a_killed_chief_ends_the_run_which_then_goes_on(tmp_path):
+    """The chief writes the checkpoints, and holds what the workers know of each other."""
+    codes, said = interrupt(tmp_path, signal.SIGKILL, past=0, victim=0, num_epochs=30)
+    assert codes == [-signal.SIGKILL, LOST], said
+    assert said[1].strip().splitlines()[-1].startswith("error: worker 1 of 2 lost another one")
+    assert 0 < newest(tmp_path) < 30 * 20
+    assert end(start(tmp_path, num_epochs=30), timeout=600)[0] == [0, 0]
+    assert newest(tmp_path) == 30 * 20
+
+
+@pytest.mark.slow
 def test_workers_with_folders_of_their_own_are_refused(tmp_path):
     train(digits_config(**CONFIG), str(tmp_path / "run"), verbose=False)
     codes, said = end(start(tmp_path, tmp_path / "elsewhere", num_epochs=3), timeout=300)
