@@ -183,8 +183,8 @@ layer, a transposed convolution of stride 1, as the convolution that it is, by `
 
 {_training(part, "w2")}
 
-Sides with fewer images in an epoch, which are slow, have made fewer steps, and their loss is higher. In a run of its
-own that layer made tfvae's step 1.04 times as fast ([notes](notes.md))."""
+Sides with fewer images in an epoch, which are slow, have made fewer steps, and their loss is higher. What that layer
+brings is in the [notes](notes.md)."""
 
 
 def _w3(part: dict[str, Any]) -> str:

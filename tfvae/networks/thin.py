@@ -9,11 +9,11 @@ from tf_keras import layers
 class ThinConv2D(layers.Conv2D):
     """`Conv2D` for few output channels, which trains faster on a CPU; weights are the same, numbers to rounding.
 
-    oneDNN fills its vectors with output channels: with one of them most of each vector idles. In training on a CPU,
-    in float32, each tap of the kernel is therefore one column of a matrix product, and the shifted columns are added;
-    the gradient of the kernel is that of the transposed convolution, whose channels are many. The columns take at most
-    twice the memory of the inputs. Elsewhere, and for what has no such form (strides, dilations, groups, even kernels,
-    more taps than input channels), it is a `Conv2D`.
+    oneDNN is slow to few output channels and fast from few input channels. In training on a CPU, in float32, each tap
+    of the kernel is therefore one column of a matrix product, and the shifted columns are added; the gradient of the
+    kernel is that of the transposed convolution, whose channels are many. The columns, padded and cut, take about twice
+    the memory of the inputs at most. Elsewhere, and for what has no such form (strides, dilations, groups, even
+    kernels, more taps than input channels), it is a `Conv2D`.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
